@@ -1,0 +1,241 @@
+"""What the user wants: flag > `ASTERIA_…` environment variable > `asteria.toml` > default.
+
+`asteria.toml` is read strictly: an unknown key is an error that names the file, the key and the nearest spelling.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from asteria_tui.errors import ConfigError
+
+FILE_NAME = "asteria.toml"
+TargetName = Literal["local", "docker"]
+
+# `torch-model-archiver` accepts the same names (facts/torchserve section 3).
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of asteria.toml."""
+
+
+class ModelSettings(Table, frozen=True, kw_only=True):
+    """`[models.NAME]`: sources to package, or a ready-made archive."""
+
+    version: str = "1.0"
+    handler: str | None = None
+    """A file, `file.py:function`, or the name of a handler built into TorchServe."""
+    serialized_file: str | None = None
+    model_file: str | None = None
+    extra_files: tuple[str, ...] = ()
+    """Files, patterns, or directories whose contents go to the root of the archive."""
+    requirements_file: str | None = None
+    config_file: str | None = None
+    runtime: Literal["python", "python3", "LSP"] = "python"
+    archive: str | None = None
+    """A ready-made archive instead of the sources above."""
+    samples: str | None = None
+    """A directory of saved payloads; the first one is what `up` sends."""
+    workers: int = 1
+    batch_size: int = 1
+    max_batch_delay: int = 100
+    """Milliseconds."""
+    response_timeout: int = 120
+    """Seconds."""
+    startup_timeout: int = 120
+    """Seconds."""
+
+
+class StoreSettings(Table, frozen=True, kw_only=True):
+    """`[stores]`: directories of archives that TorchServe loads from."""
+
+    primary: str = "model_store"
+    mirrors: tuple[str, ...] = ()
+
+
+class ServerSettings(Table, frozen=True, kw_only=True):
+    """`[server]`: a port of 0 takes a free one."""
+
+    target: TargetName = "local"
+    inference_port: int = 8080
+    management_port: int = 8081
+    metrics_port: int = 8082
+    grpc_inference_port: int = 7070
+    grpc_management_port: int = 7071
+    token_expiration_minutes: float = 60
+    python: str | None = None
+    """The interpreter that runs the workers; without it the one that runs asteria-tui."""
+    java_options: tuple[str, ...] = ()
+    properties: dict[str, str] = {}
+    """Further lines for the generated config.properties."""
+
+
+class DockerSettings(Table, frozen=True, kw_only=True):
+    """`[docker]`."""
+
+    image: str = "asteria-torchserve:local"
+    dockerfile: str = "Dockerfile.torchserve"
+    container: str = "asteria-torchserve"
+    memory: str = "2g"
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """All of asteria.toml."""
+
+    models: dict[str, ModelSettings] = {}
+    stores: StoreSettings = StoreSettings()
+    server: ServerSettings = ServerSettings()
+    docker: DockerSettings = DockerSettings()
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder and what its asteria.toml says."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def state_dir(self) -> Path:
+        """Where everything of ours lies that is not the user's (design, section 5)."""
+        return self.root / ".asteria"
+
+    @property
+    def primary_store(self) -> Path:
+        return self.path(self.settings.stores.primary)
+
+    def path(self, name: str) -> Path:
+        """A path of asteria.toml, relative to the project."""
+        return self.root / Path(name).expanduser()
+
+    def relative(self, path: Path | str) -> str:
+        """A path as the user knows it: relative where it lies in the project."""
+        try:
+            return str(Path(path).relative_to(self.root))
+        except ValueError:
+            return str(path)
+
+    def model(self, name: str | None = None) -> tuple[str, ModelSettings]:
+        """The model of that name, or the first one; raises ConfigError where there is none."""
+        models = self.settings.models
+        if not models:
+            raise ConfigError("this project has no model", hint=f"add a [models.NAME] table to {FILE_NAME}")
+        chosen = name or next(iter(models))
+        if chosen not in models:
+            raise ConfigError(
+                f"no model named {chosen!r} in this project",
+                detail=f"the models are: {', '.join(models)}",
+                hint=_did_you_mean(chosen, models),
+            )
+        return chosen, models[chosen]
+
+
+def load(root: Path, overrides: Mapping[str, Any] | None = None) -> Project:
+    """The project in `root`.
+
+    `overrides` are flags by dotted key, such as `{"server.target": "docker"}`; None values are not given.
+
+    Raises:
+        ConfigError: there is no asteria.toml, or something in it, in the environment or in a flag is wrong.
+    """
+    file = root / FILE_NAME
+    try:
+        text = file.read_bytes().decode()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"no {FILE_NAME} in {root}",
+            hint="`asteria-tui init` writes one from what lies there; -C DIR names another folder",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}", detail=str(error)) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML", detail=str(error)) from error
+    return Project(root=root.resolve(), settings=settings_from(data, overrides, source=str(file)))
+
+
+def settings_from(
+    data: dict[str, Any], overrides: Mapping[str, Any] | None = None, source: str = FILE_NAME
+) -> Settings:
+    """Checked settings from parsed TOML, the environment and flags; raises ConfigError."""
+    _refuse_unknown_keys(data, Settings, source)
+    for given, where in ((_environment(), "the environment"), (overrides or {}, "the command line")):
+        for dotted, value in given.items():
+            if value is None:
+                continue
+            table, key = dotted.split(".")
+            section = data.setdefault(table, {})
+            if isinstance(section, dict):
+                section[key] = value
+                source = f"{source} with {where}" if where not in source else source
+    try:
+        # Environment variables are text, so numbers may come as text.
+        settings = msgspec.convert(data, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {error}", hint="docs/configuration.md lists every key") from error
+    for name, model in settings.models.items():
+        _check_model(name, model, source)
+    return settings
+
+
+def _check_model(name: str, model: ModelSettings, source: str) -> None:
+    if not MODEL_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{source}: {name!r} is no model name",
+            hint="letters, digits, `_`, `-` and `.`; the first one a letter or digit",
+        )
+    if model.archive is None and model.handler is None:
+        raise ConfigError(
+            f"{source}: [models.{name}] has neither handler nor archive",
+            hint='handler = "handler/my_handler.py" to package sources, archive = "my.mar" to serve a ready one',
+        )
+
+
+def _refuse_unknown_keys(
+    data: Mapping[str, Any], table: type[msgspec.Struct], source: str, at: str = ""
+) -> None:
+    """Names the key and the nearest spelling, which msgspec's own message does not."""
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(table)}
+    for key, value in data.items():
+        dotted = f"{at}{key}"
+        if key not in known:
+            raise ConfigError(f"{source}: unknown key {dotted!r}", hint=_did_you_mean(key, known))
+        kind = known[key]
+        if not isinstance(value, dict):
+            continue
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            _refuse_unknown_keys(value, kind, source, f"{dotted}.")
+        elif kind == dict[str, ModelSettings]:
+            for name, model in value.items():
+                if isinstance(model, dict):
+                    _refuse_unknown_keys(model, ModelSettings, source, f"{dotted}.{name}.")
+
+
+def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+
+
+def _environment() -> dict[str, str]:
+    """`ASTERIA_SERVER_INFERENCE_PORT=0` by dotted key."""
+    tables: dict[str, type[msgspec.Struct]] = {
+        "stores": StoreSettings,
+        "server": ServerSettings,
+        "docker": DockerSettings,
+    }
+    names = {
+        f"ASTERIA_{table}_{field.name}".upper(): f"{table}.{field.name}"
+        for table, struct in tables.items()
+        for field in msgspec.structs.fields(struct)
+        if field.type in {int, float, str, str | None, TargetName}
+    }
+    return {dotted: os.environ[name] for name, dotted in names.items() if os.environ.get(name)}

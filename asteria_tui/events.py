@@ -1,0 +1,266 @@
+"""Every fact that can happen, as one frozen struct each, and the plain records that they carry.
+
+`--json` prints exactly these, one object a line, tagged by `event`. A recorded list of them replays in tests,
+in the screen and in a bug report: `decode(encode(event)) == event`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Literal
+
+import msgspec
+
+Stage = Literal["package", "store", "start", "ready", "keys", "predict", "stop"]
+ServerState = Literal["stopped", "starting", "running", "unwell", "stopping"]
+KeyKind = Literal["inference", "management", "api"]
+Source = Literal["server", "worker", "access", "metrics", "console"]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A plain value inside an event."""
+
+
+class Key(Record, frozen=True, kw_only=True):
+    """A token of `key_file.json`; `token` is masked in every event unless it was asked for."""
+
+    kind: KeyKind
+    token: str
+    expires_at: float | None = None
+    """Seconds since the epoch; the API key never expires."""
+
+
+class Worker(Record, frozen=True, kw_only=True):
+    """One Python process of TorchServe that holds one copy of a model."""
+
+    id: str
+    """The port number that TorchServe names it by, such as `9000`."""
+    status: str
+    """`READY` or `UNLOADING`: the API knows no other (facts/torchserve section 0 item 5)."""
+    pid: int | None = None
+    memory_bytes: int | None = None
+    cause: Cause | None = None
+    """Why it is not ready, where the log tells."""
+
+
+class Model(Record, frozen=True, kw_only=True):
+    """One version of a model that the server has registered."""
+
+    name: str
+    version: str
+    workers: tuple[Worker, ...] = ()
+    min_workers: int = 0
+    max_workers: int = 0
+    batch_size: int = 1
+    pending_requests: int = 0
+    queue_capacity: int | None = None
+    archive: str | None = None
+    sha256: str | None = None
+    """Of the archive that we registered; None for a model that somebody else registered."""
+
+    @property
+    def is_ready(self) -> bool:
+        return any(worker.status == "READY" for worker in self.workers)
+
+
+class Frame(Record, frozen=True, kw_only=True):
+    """One frame of a traceback."""
+
+    file: str
+    """Relative to the project where the file is the project's own."""
+    line: int
+    function: str
+    code: str = ""
+    is_project: bool = False
+
+
+class Cause(Record, frozen=True, kw_only=True):
+    """The root exception of one traceback of a worker, and how often it came."""
+
+    exception: str
+    """The class, such as `ValueError` or `torch.OutOfMemoryError`."""
+    message: str
+    frame: Frame | None = None
+    """The innermost frame of the user's own source, else the innermost one."""
+    worker: str | None = None
+    """`W-9000`."""
+    model: str | None = None
+    count: int = 1
+    first_at: float = 0.0
+    last_at: float = 0.0
+    retry_in: float | None = None
+    """Seconds until TorchServe starts the worker again."""
+    traceback: str = ""
+    """The whole of it, joined, root first."""
+
+    @property
+    def headline(self) -> str:
+        """`ValueError: boom, handler/my_handler.py:41 in initialize`."""
+        said = f"{self.exception}: {self.message}" if self.message else self.exception
+        if self.frame is None:
+            return said
+        return f"{said}, {self.frame.file}:{self.frame.line} in {self.frame.function}"
+
+
+class LogRecord(Record, frozen=True, kw_only=True):
+    """One record of a log: what TorchServe wrote in one go, continuation lines included."""
+
+    time: float | None
+    """Seconds since the epoch; None when the line carries no time."""
+    level: str = ""
+    """`DEBUG`, `INFO`, `WARN`, `ERROR`; empty when unknown."""
+    thread: str = ""
+    logger: str = ""
+    source: Source = "server"
+    stream: Literal["", "stdout", "stderr"] = ""
+    """Of the worker process, where the record is one of its lines."""
+    worker: str | None = None
+    """`W-9000`."""
+    model: str | None = None
+    version: str | None = None
+    pid: int | None = None
+    text: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):
+    """One fact. `at` is in seconds since the epoch."""
+
+    at: float = msgspec.field(default_factory=time.time)
+
+
+class StageStarted(Event, frozen=True, kw_only=True):
+    stage: Stage
+    model: str | None = None
+
+
+class StageProgressed(Event, frozen=True, kw_only=True):
+    stage: Stage
+    model: str | None = None
+    text: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+
+
+class StageFinished(Event, frozen=True, kw_only=True):
+    stage: Stage
+    model: str | None = None
+    summary: str = ""
+    seconds: float = 0.0
+    unchanged: bool = False
+    """Nothing was to be done: it was right already."""
+
+
+class StageFailed(Event, frozen=True, kw_only=True):
+    stage: Stage
+    model: str | None = None
+    title: str
+    detail: str = ""
+    hint: str = ""
+    exit_code: int = 1
+    seconds: float = 0.0
+    cause: Cause | None = None
+
+
+class Noticed(Event, frozen=True, kw_only=True):
+    """Something the user should know that stops nothing."""
+
+    text: str
+    hint: str = ""
+
+
+class CommandRan(Event, frozen=True, kw_only=True):
+    """A real command or request behind an action, to show and to copy; tokens are masked."""
+
+    command: str
+
+
+class ArchiveBuilt(Event, frozen=True, kw_only=True):
+    model: str
+    path: str
+    sha256: str
+    size: int
+    members: int
+    changed: bool = True
+
+
+class ServerChanged(Event, frozen=True, kw_only=True):
+    state: ServerState
+    target: str = ""
+    reason: str = ""
+    pid: int | None = None
+    started_at: float | None = None
+    inference: str = ""
+    management: str = ""
+    metrics: str = ""
+    memory_bytes: int | None = None
+    cpu_percent: float | None = None
+
+
+class KeysChanged(Event, frozen=True, kw_only=True):
+    keys: tuple[Key, ...] = ()
+
+
+class ModelsChanged(Event, frozen=True, kw_only=True):
+    models: tuple[Model, ...] = ()
+
+
+class MetricsSampled(Event, frozen=True, kw_only=True):
+    metrics: dict[str, float] = {}
+
+
+class Predicted(Event, frozen=True, kw_only=True):
+    """An answer came back, good or bad."""
+
+    model: str
+    sample: str = ""
+    status: int
+    milliseconds: float
+    size: int = 0
+    content_type: str = ""
+    request_id: str = ""
+    body: Any = None
+    """The parsed JSON where it is JSON, else text."""
+    cause: Cause | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
+
+
+class LogBatch(Event, frozen=True, kw_only=True):
+    records: tuple[LogRecord, ...] = ()
+
+
+AnyEvent = (
+    StageStarted
+    | StageProgressed
+    | StageFinished
+    | StageFailed
+    | Noticed
+    | CommandRan
+    | ArchiveBuilt
+    | ServerChanged
+    | KeysChanged
+    | ModelsChanged
+    | MetricsSampled
+    | Predicted
+    | LogBatch
+)
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: Event | Record) -> bytes:
+    """One line of JSON, without the line end."""
+    return msgspec.json.encode(event)
+
+
+def decode(line: bytes | str) -> AnyEvent:
+    """The event of one line of `--json`; raises `msgspec.DecodeError` for anything else."""
+    return _decoder.decode(line)
