@@ -200,9 +200,7 @@ def _check_model(name: str, model: ModelSettings, source: str) -> None:
         )
 
 
-def _refuse_unknown_keys(
-    data: Mapping[str, Any], table: type[msgspec.Struct], source: str, at: str = ""
-) -> None:
+def _refuse_unknown_keys(data: Mapping[str, Any], table: type[msgspec.Struct], source: str, at: str = "") -> None:
     """Names the key and the nearest spelling, which msgspec's own message does not."""
     known = {field.encode_name: field.type for field in msgspec.structs.fields(table)}
     for key, value in data.items():
