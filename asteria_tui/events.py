@@ -16,6 +16,8 @@ Stage = Literal["package", "store", "start", "ready", "keys", "predict", "stop"]
 ServerState = Literal["stopped", "starting", "running", "unwell", "stopping"]
 KeyKind = Literal["inference", "management", "api"]
 Source = Literal["server", "worker", "access", "metrics", "console"]
+Stream = Literal["", "stdout", "stderr"]
+Phase = Literal["start", "load", "inference", ""]
 
 
 def _snake(name: str) -> str:
@@ -87,8 +89,10 @@ class Cause(Record, frozen=True, kw_only=True):
     message: str
     frame: Frame | None = None
     """The innermost frame of the user's own source, else the innermost one."""
-    worker: str | None = None
-    """`W-9000`."""
+    phase: Phase = ""
+    """What failed: the server's or worker's start, loading the model, an inference; empty when unknown."""
+    workers: tuple[str, ...] = ()
+    """`W-9000`, the latest one last."""
     model: str | None = None
     count: int = 1
     first_at: float = 0.0
@@ -99,9 +103,14 @@ class Cause(Record, frozen=True, kw_only=True):
     """The whole of it, joined, root first."""
 
     @property
+    def worker(self) -> str | None:
+        """The worker that it happened in last."""
+        return self.workers[-1] if self.workers else None
+
+    @property
     def headline(self) -> str:
-        """`ValueError: boom, handler/my_handler.py:41 in initialize`."""
-        said = f"{self.exception}: {self.message}" if self.message else self.exception
+        """`ValueError: boom, handler/my_handler.py:41 in initialize`, always one line."""
+        said = ": ".join(filter(None, (self.exception, " ".join(self.message.split()))))
         if self.frame is None:
             return said
         return f"{said}, {self.frame.file}:{self.frame.line} in {self.frame.function}"
@@ -117,7 +126,7 @@ class LogRecord(Record, frozen=True, kw_only=True):
     thread: str = ""
     logger: str = ""
     source: Source = "server"
-    stream: Literal["", "stdout", "stderr"] = ""
+    stream: Stream = ""
     """Of the worker process, where the record is one of its lines."""
     worker: str | None = None
     """`W-9000`."""

@@ -1,0 +1,221 @@
+"""The causes that a log tells, each once with its count: tracebacks, deaths, a server that cannot start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from asteria_tui.events import Cause, LogRecord, Phase
+from asteria_tui.logs.cause import Sources, cause_of
+from asteria_tui.logs.traceback import SILENCE, Block, Joiner
+
+# What the server itself says of a worker (WorkerThread.java of TorchServe 0.12.0, facts section 6).
+_STATE = re.compile(r"W-\d+-.* State change (\w+) -> (\w+)$")
+_RETRY = re.compile(r"Retry worker: \d+ in (\d+) seconds\.")
+_FAILED_AGAIN = "Auto recovery failed again"
+# What the worker raises after it has told the cause itself: `500 - Unknown exception` (model_service_worker.py).
+_AFTERMATH = re.compile(r"5\d\d - (?:Unknown exception|System out of memory)$")
+_DIED = "Worker died"
+_DIED_MESSAGE = "no traceback: it was killed, ran out of memory or ended itself"
+_JAVA = re.compile(r"^ ?(?:[\w$]+\.)+([\w$]+(?:Exception|Error))(?:: (.*))?$", re.MULTILINE)
+_WORKER_ERROR = "Backend worker error"
+_MODEL_DROPPED = re.compile(r"Failed to load model: (.+?)(?:\.mar)?$", re.MULTILINE)
+# What a server says that cannot start, on its console only (facts section 6, "Start failure").
+_NO_START = re.compile(
+    r"(?P<name>Invalid configuration|java not found|Unrecognized option|Error occurred during initialization of VM"
+    r"|Error)(?::|,)?\s+(?P<message>\S.*)"
+    r'|(?:Exception in thread "main" )?(?:[\w$]+\.)+(?P<java>[\w$]+(?:Exception|Error)):? ?(?P<said>.*)'
+)
+_CAUSED_BY = re.compile(r"^Caused by: .*: (.+)$", re.MULTILINE)
+_PHASES: dict[str, Phase] = {"WORKER_STARTED": "load", "WORKER_ERROR": "load", "WORKER_MODEL_LOADED": "inference"}
+# Parts of a message that differ from time to time though the cause is the same.
+_VARIABLE = re.compile(
+    r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4,12}){4}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?", re.IGNORECASE
+)
+
+_Key = tuple[object, ...]
+
+
+class Causes:
+    """Feed it the records of a server; `rows` are its causes, each once, the newest last."""
+
+    def __init__(self, sources: Sources | None = None) -> None:
+        self.sources = sources or Sources()
+        self._joiner = Joiner()
+        self._rows: dict[_Key, Cause] = {}
+        self._phases: dict[str, Phase] = {}
+        self._fatal_at: dict[str, float] = {}
+        self._retries: dict[str, float] = {}
+        self._reasons: dict[str, tuple[str, str]] = {}
+        self._deaths: dict[str, Cause] = {}
+        self._now = 0.0
+
+    @property
+    def rows(self) -> list[Cause]:
+        return sorted(self._rows.values(), key=lambda cause: cause.last_at)
+
+    def of_worker(self, worker: str) -> Cause | None:
+        """The newest cause of a worker, named `W-9000`."""
+        return next((cause for cause in reversed(self.rows) if worker in cause.workers), None)
+
+    def feed(self, records: Iterable[LogRecord]) -> list[Cause]:
+        """The causes that these records complete or change, in order."""
+        changed: dict[_Key, Cause] = {}
+        for record in records:
+            for block in self._joiner.feed((record,)):
+                self._trace(block, changed)
+            if record.source == "server" and record.worker:
+                self._of_worker_thread(record, record.worker, changed)
+            elif record.source == "server" and (dropped := _MODEL_DROPPED.match(record.text)):
+                self._add(_dropped(record, dropped[1]), changed)
+            elif record.source == "console" and (match := _NO_START.match(record.text)):
+                self._add(_no_start(record, match, self._now), changed)
+            if record.time is not None:
+                self._now = record.time
+                if self._deaths:
+                    self._settle(self._now - 2 * SILENCE, changed)
+        return list(changed.values())
+
+    def close_silent(self, now: float) -> list[Cause]:
+        """What is complete because nothing more came until `now` (seconds since the epoch)."""
+        changed: dict[_Key, Cause] = {}
+        for block in self._joiner.close_silent(now):
+            self._trace(block, changed)
+        self._settle(now - 2 * SILENCE, changed)
+        return list(changed.values())
+
+    def flush(self) -> list[Cause]:
+        """What is open at the end of a log."""
+        changed: dict[_Key, Cause] = {}
+        for block in self._joiner.flush():
+            self._trace(block, changed)
+        self._settle(float("inf"), changed)
+        return list(changed.values())
+
+    def _trace(self, block: Block, changed: dict[_Key, Cause]) -> None:
+        cause = cause_of(block, self.sources)
+        worker = block.worker
+        if worker and block.phase != "inference":
+            # A worker survives what an inference raises; any other traceback explains why it dies.
+            previous = self._fatal_at.get(worker, 0.0)
+            self._fatal_at[worker] = block.last_at
+            self._deaths.pop(worker, None)
+            if _AFTERMATH.match(cause.message) and block.first_at - previous < 2 * SILENCE:
+                return
+        self._add(msgspec.structs.replace(cause, retry_in=self._retries.get(worker or "")), changed)
+
+    def _of_worker_thread(self, record: LogRecord, worker: str, changed: dict[_Key, Cause]) -> None:
+        """Deaths, retries and recoveries, which the server tells on the thread of the worker."""
+        text = record.text
+        if state := _STATE.match(text):
+            before, after = state.groups()
+            if after == "WORKER_STOPPED":
+                self._phases[worker] = _PHASES.get(before, "start")
+            elif after == "WORKER_STARTED":
+                self._retry(worker, None, changed)
+        elif text.startswith(_WORKER_ERROR) and (error := _JAVA.search(text)):
+            self._reasons[worker] = (error[1], error[2] or "")
+        elif text == _FAILED_AGAIN:
+            self._retry(worker, None, changed)
+            self._die(record, worker)
+        elif retry := _RETRY.match(text):
+            self._retry(worker, float(retry[1]), changed)
+            self._die(record, worker)
+
+    def _die(self, record: LogRecord, worker: str) -> None:
+        """Remember a death; a traceback that comes soon explains it better."""
+        at = record.time or 0.0
+        if at - self._fatal_at.get(worker, 0.0) < 2 * SILENCE or worker in self._deaths:
+            return
+        exception, message = self._reasons.pop(worker, (_DIED, _DIED_MESSAGE))
+        self._deaths[worker] = Cause(
+            exception=exception,
+            message=message,
+            phase=self._phases.get(worker, "start"),
+            workers=(worker,),
+            model=record.model,
+            first_at=at,
+            last_at=at,
+        )
+
+    def _settle(self, before: float, changed: dict[_Key, Cause]) -> None:
+        """The deaths before `before` stay without a traceback."""
+        for worker in [worker for worker, death in self._deaths.items() if death.last_at <= before]:
+            death = self._deaths.pop(worker)
+            if death.phase == "load" and self._has_traced_load(death.model):
+                continue  # Java stopped reading before the traceback came; an earlier one tells why
+            self._add(msgspec.structs.replace(death, retry_in=self._retries.get(worker)), changed)
+
+    def _has_traced_load(self, model: str | None) -> bool:
+        return any(
+            cause.model == model and cause.phase == "load" and cause.traceback for cause in self._rows.values()
+        )
+
+    def _retry(self, worker: str, seconds: float | None, changed: dict[_Key, Cause]) -> None:
+        """The server will start `worker` again in `seconds`, or has (None)."""
+        if seconds is None:
+            self._retries.pop(worker, None)
+        else:
+            self._retries[worker] = seconds
+        cause = self.of_worker(worker)
+        if cause is not None and cause.retry_in != seconds and cause.phase != "inference":
+            cause = msgspec.structs.replace(cause, retry_in=seconds)
+            self._rows[_key(cause)] = changed[_key(cause)] = cause
+
+    def _add(self, cause: Cause, changed: dict[_Key, Cause]) -> None:
+        key = _key(cause)
+        known = self._rows.get(key)
+        if known is not None:
+            cause = msgspec.structs.replace(
+                cause,
+                count=known.count + 1,
+                first_at=min(known.first_at, cause.first_at),
+                last_at=max(known.last_at, cause.last_at),
+                workers=tuple(worker for worker in known.workers if worker not in cause.workers) + cause.workers,
+            )
+        self._rows[key] = changed[key] = cause
+
+
+def _key(cause: Cause) -> _Key:
+    """What makes two causes the same one."""
+    frame = cause.frame
+    place = (frame.file, frame.line, frame.function) if frame else ()
+    return (cause.exception, _VARIABLE.sub("#", cause.message), place, cause.model, cause.phase)
+
+
+def causes(records: Iterable[LogRecord], sources: Sources | None = None) -> Iterator[Cause]:
+    """The causes that `records` tell, each once with its count, the newest last."""
+    seen = Causes(sources)
+    seen.feed(records)
+    seen.flush()
+    yield from seen.rows
+
+
+def _dropped(record: LogRecord, archive: str) -> Cause:
+    """An archive that the server could not load at its start: it goes on without it."""
+    error = _JAVA.search(record.text)
+    at = record.time or 0.0
+    return Cause(
+        exception=error[1] if error else "Failed to load model",
+        message=(error[2] or "") if error else archive,
+        phase="load",
+        model=archive,
+        first_at=at,
+        last_at=at,
+        traceback=record.text,
+    )
+
+
+def _no_start(record: LogRecord, match: re.Match[str], at: float) -> Cause:
+    message = (match["message"] or match["said"] or "").strip()
+    deeper = _CAUSED_BY.findall(record.text)
+    return Cause(
+        exception=match["name"] or match["java"],
+        message=f"{message}: {deeper[-1]}" if deeper else message,
+        phase="start",
+        first_at=at,
+        last_at=at,
+        traceback=record.text,
+    )

@@ -1,0 +1,232 @@
+"""Lines to records: one parser for the JSON lines of servers that we start and the patterns of all others.
+
+Patterns: facts/torchserve section 4 (`log4j2.xml` of TorchServe 0.12.0). A line that starts no record belongs to
+the record before it, so nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from asteria_tui.events import LogRecord, Source, Stream
+from asteria_tui.logs.text import LINE_LIMIT, cut_mark, decoded, harmless
+
+JSON_LAYOUT = (
+    '{"t":%d{UNIX_MILLIS},"l":"%p","th":"%enc{%t}{JSON}","lg":"%enc{%c}{JSON}",'
+    '"m":"%enc{%m}{JSON}","x":"%enc{%xEx}{JSON}"}%n'
+)
+"""The log4j2 PatternLayout of the log file of servers that we start; it needs `alwaysWriteExceptions="false"` and
+`charset="UTF-8"`. One record is one line, whatever its message holds."""
+
+CONSOLE_LAYOUT = "%d{ISO8601} [%-5p] %t %c - %m%n"
+"""The layout that people know, of the console and of most stock files."""
+
+_TIME = r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)[,.](\d{3})"
+_LINE = re.compile(_TIME + r" \[([A-Z]+) *\] (.+?) ([A-Za-z_][\w.$]*) - (.*)")
+_BARE = re.compile(_TIME + r" - (.*)")
+_ACCESS = re.compile(r'\S+ "\S+ .* \S+/\d\.\d" \d{1,3} \d+$')
+_THREAD = re.compile(r"W-(\d+)-(.+?)(?:-(stdout|stderr))?$")
+_ORIGINS = 4096
+_PID = re.compile(r"\[PID\](\d+)$")
+_SOURCES: dict[str, Source] = {
+    "MODEL_LOG": "worker",
+    "ACCESS_LOG": "access",
+    "TS_METRICS": "metrics",
+    "MODEL_METRICS": "metrics",
+}
+_STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
+# What Java prints outside of log4j: each line is a record of its own, not more of the one before.
+_PLAIN = re.compile(
+    r"Model server started\.|Torchserve stopped\.|WARNING: |OpenJDK |nvidia-smi |Invalid configuration: |Usage: "
+    r"|java not found|java\.io\.IOException: Failed to bind|Exception in thread |Unrecognized option"
+    r"|Error: |Error occurred during initialization of VM"
+)
+
+
+class _JsonLine(msgspec.Struct):
+    """One line of `JSON_LAYOUT`."""
+
+    t: int
+    l: str  # noqa: E741 the key in the file
+    th: str
+    lg: str
+    m: str
+    x: str = ""
+
+
+class Origin(NamedTuple):
+    """What the names of a thread and a logger tell: `W-9000-anomaly_1.0-stdout`, `MODEL_LOG`."""
+
+    thread: str
+    logger: str
+    source: Source
+    stream: Stream
+    worker: str | None
+    model: str | None
+    version: str | None
+
+
+class Parser:
+    """Parses the lines of one log in order; knows the pid of each worker and the record that is still open.
+
+    `known` are the (name, version) pairs of the server's models: both may hold `_` and `-`, so a thread's name
+    alone does not tell where the one ends. `zone` is the server's time zone where it is not ours: UTC in containers.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, str]] = (), zone: dt.tzinfo | None = None) -> None:
+        self.known = {f"{name}_{version}": (name, version) for name, version in known}
+        self.zone = zone
+        self._pids: dict[str, int] = {}
+        self._open: LogRecord | None = None
+        self._more: list[str] = []
+        self._more_size = 0
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._decode = msgspec.json.Decoder(_JsonLine).decode
+
+    def feed(self, lines: Iterable[bytes]) -> Iterator[LogRecord]:
+        """The records of `lines` that are complete: the last one waits for more of it until `flush`."""
+        for line in lines:
+            record = self.record(line)
+            if record is None:
+                self._continue(decoded(line))
+                continue
+            if self._open is not None:
+                yield self._closed(self._open)
+            self._open = record
+
+    def flush(self) -> Iterator[LogRecord]:
+        """The record that waits, if any: nothing more of it is expected."""
+        if self._open is not None:
+            yield self._closed(self._open)
+        self._open = None
+
+    def record(self, line: bytes) -> LogRecord | None:
+        """The record that `line` starts; None for a line that continues the record before it."""
+        if line.startswith(b'{"t":'):
+            record = self._json(line)
+            if record is not None:
+                return record
+        text = decoded(line)
+        match = _LINE.match(text)
+        if match is not None:
+            second, millis, level, thread, logger, said = match.groups()
+            at = self._epoch(second, millis)
+            return self._build(at, level, thread, logger, said) if at is not None else None
+        match = _BARE.match(text)
+        if match is not None:
+            second, millis, said = match.groups()
+            at = self._epoch(second, millis)
+            source: Source = "access" if _ACCESS.match(said) else "metrics"
+            return LogRecord(time=at, source=source, text=harmless(said)) if at is not None else None
+        if _PLAIN.match(text):
+            return LogRecord(time=None, source="console", text=harmless(text))
+        return None
+
+    def _json(self, line: bytes) -> LogRecord | None:
+        size = len(line)
+        try:
+            parsed = self._decode(line if size <= LINE_LIMIT else _mended(line))
+        except msgspec.DecodeError:
+            return None
+        text = parsed.m
+        if parsed.x:
+            text = f"{text}\n{parsed.x.strip()}"
+        if size > LINE_LIMIT:
+            text += cut_mark(size)
+        return self._build(parsed.t / 1000, parsed.l, parsed.th, parsed.lg, text)
+
+    def _build(self, at: float, level: str, thread: str, logger: str, text: str) -> LogRecord:
+        origin = self._origins.get((thread, logger)) or self._learn(thread, logger)
+        pid = None
+        if origin.worker is not None:
+            if text.startswith("[PID]") and (match := _PID.match(text)):
+                self._pids[origin.worker] = int(match[1])
+            pid = self._pids.get(origin.worker)
+        return LogRecord(
+            time=at,
+            level=level,
+            thread=origin.thread,
+            logger=origin.logger,
+            source=origin.source,
+            stream=origin.stream,
+            worker=origin.worker,
+            model=origin.model,
+            version=origin.version,
+            pid=pid,
+            text=text if text.isprintable() else harmless(text),
+        )
+
+    def _learn(self, thread: str, logger: str) -> Origin:
+        """The origin of a record, worked out once; names without end must not fill the memory."""
+        worker = model = version = None
+        stream: Stream = ""
+        source = _SOURCES.get(logger, "server")
+        match = _THREAD.match(thread)
+        if match is not None:
+            port, rest, said = match.groups()
+            stream = _STREAMS.get(said, "") if source == "worker" else ""
+            name, _, number = rest.rpartition("_")
+            name, number = self.known.get(rest, (name or rest, number))
+            worker, model, version = f"W-{port}", harmless(name), harmless(number)
+        if len(self._origins) >= _ORIGINS:
+            self._origins.clear()
+        origin = Origin(harmless(thread), harmless(logger), source, stream, worker, model, version)
+        self._origins[thread, logger] = origin
+        return origin
+
+    def _continue(self, text: str) -> None:
+        if self._open is None:
+            self._open = LogRecord(time=None, source="console")
+        if self._more_size <= LINE_LIMIT:
+            self._more.append(harmless(text))
+        self._more_size += len(text) + 1
+
+    def _closed(self, record: LogRecord) -> LogRecord:
+        if not self._more:
+            return record
+        lines = [record.text, *self._more] if record.text or record.time is not None else self._more
+        cut = cut_mark(self._more_size) if self._more_size > 2 * LINE_LIMIT else ""
+        self._more, self._more_size = [], 0
+        return msgspec.structs.replace(record, text="\n".join(lines).rstrip("\n") + cut)
+
+    def _epoch(self, second: str, millis: str) -> float | None:
+        whole = _whole_second(second, self.zone)
+        return None if whole is None else whole + int(millis) / 1000
+
+
+@functools.lru_cache(maxsize=4096)
+def _whole_second(text: str, zone: dt.tzinfo | None) -> float | None:
+    """Seconds since the epoch of a time without a zone; None for a date that does not exist."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if zone is not None:
+        return moment.replace(tzinfo=zone).timestamp()
+    try:
+        return time.mktime(moment.timetuple())
+    except OverflowError:
+        return None
+
+
+def _mended(line: bytes) -> bytes:
+    """The first bytes of a long JSON line, closed again so that it still parses."""
+    head = line[:LINE_LIMIT].decode(errors="ignore")
+    head = (
+        re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", head) if not re.search(r"(?:^|[^\\])(?:\\\\)+$", head) else head
+    )
+    return f'{head}"}}'.encode()
+
+
+def records(lines: Iterable[bytes], parser: Parser | None = None) -> Iterator[LogRecord]:
+    """Every record of `lines`, each whole."""
+    parser = parser or Parser()
+    yield from parser.feed(lines)
+    yield from parser.flush()

@@ -1,0 +1,55 @@
+"""Text of a log made harmless: nothing of it can move the cursor, set a title or hide other text."""
+
+from __future__ import annotations
+
+import re
+
+LINE_LIMIT = 32_768
+"""Bytes of one line that a record holds; the whole line stays in its file."""
+
+# ECMA-48: control sequences, control strings (titles, hyperlinks), other escapes; 7-bit and 8-bit introducers.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+# Beside the controls: line separators and the marks that turn the direction of writing (UAX #9).
+_OTHERS = [
+    0x7F,
+    *range(0x80, 0xA0),
+    0x2028,
+    0x2029,
+    0x200E,
+    0x200F,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+]
+_HARMLESS = _PICTURES | dict.fromkeys([*_OTHERS, *range(0xD800, 0xE000)], 0xFFFD)
+
+
+def harmless(text: str) -> str:
+    """`text` without escape sequences; other control characters become visible pictures, NUL for example `␀`."""
+    if text.isprintable():
+        return text
+    return _ESCAPE.sub("", text).translate(_HARMLESS)
+
+
+def decoded(line: bytes) -> str:
+    """One line as text: invalid UTF-8 replaced, line end and what lies beyond `LINE_LIMIT` cut off."""
+    if len(line) > LINE_LIMIT:
+        return f"{_cut(line).decode(errors='replace')}{cut_mark(len(line))}"
+    return line.rstrip(b"\r\n").decode(errors="replace")
+
+
+def cut_mark(size: int) -> str:
+    """What stands at the end of a line that is shown cut."""
+    return f"… ({size:,} bytes)"
+
+
+def _cut(line: bytes) -> bytes:
+    """The first bytes of a line, ending between two characters."""
+    end = LINE_LIMIT
+    while end > LINE_LIMIT - 4 and line[end] & 0xC0 == 0x80:  # noqa: PLR2004 a continuation byte of UTF-8
+        end -= 1
+    return line[:end]
