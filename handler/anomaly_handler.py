@@ -207,4 +207,6 @@ def described(value: Any) -> str:
     """Say in a few words what came, without repeating what may be long or secret."""
     if isinstance(value, float) and not math.isfinite(value):
         return json.dumps(value)
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "an integer beyond the range of a double"
     return JSON_TYPES.get(type(value), type(value).__name__)

@@ -1,7 +1,7 @@
 """Train the anomaly model: `python model/train.py` writes weights, samples and the figures of the model card.
 
 Everything is generated from fixed seeds and computed on one CPU thread, so a second run on the same machine and
-version of torch gives the same bytes. It takes about a minute.
+version of torch gives the same bytes. It takes less than a minute.
 """
 
 import json
@@ -150,8 +150,9 @@ def write_card(model: AnomalyModel, samples: list[str], areas: dict[int, float])
     sections = {
         "features": ["| # | name | unit | meaning |", "|---:|---|---|---|", *features],
         "figures": [
-            f"{size:,} parameters; trained on {TRAINING_WINDOWS:,} generated windows (seed {TRAINING_SEED}),",
-            f"measured on {HELD_OUT_WINDOWS:,} others (seed {HELD_OUT_SEED}), each with {CONTEXT_LINES} lines before it.",
+            f"{size:,} parameters, trained on {TRAINING_WINDOWS:,} generated windows (seed {TRAINING_SEED}),",
+            f"measured on {HELD_OUT_WINDOWS:,} others (seed {HELD_OUT_SEED}).",
+            f"A window is {MAX_STEPS} lines, after {CONTEXT_LINES} that only give context.",
             "",
             "| steps | ROC-AUC, held-out data |",
             "|---:|---:|",

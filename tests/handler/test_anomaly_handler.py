@@ -156,7 +156,7 @@ def test_a_bad_item_leaves_the_others_of_its_batch_alone(server):
         ({"features": [1] * 9 + [[1]]}, "features[9]: expected a finite number, got an array"),
         ({"features": [math.nan] * 10}, "features[0]: expected a finite number, got NaN"),
         ({"features": [1] * 9 + [-math.inf]}, "features[9]: expected a finite number, got -Infinity"),
-        ({"features": [10**400] * 10}, "features[0]: expected a finite number, got a number"),
+        ({"features": [10**400] * 10}, "features[0]: expected a finite number, got an integer beyond"),
         ({"features": [[1] * 10] * 2}, "features: expected as many steps as embedding (1), got 2"),
     ],
 )
