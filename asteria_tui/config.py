@@ -19,6 +19,8 @@ from asteria_tui.errors import ConfigError
 
 FILE_NAME = "asteria.toml"
 TargetName = Literal["local", "docker"]
+Archiver = Literal["own", "official"]
+"""Our own writer, or the tool torch-model-archiver itself."""
 
 # `torch-model-archiver` accepts the same names (facts/torchserve section 3).
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")

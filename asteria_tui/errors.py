@@ -13,7 +13,7 @@ AsteriaError
 from __future__ import annotations
 
 import enum
-from typing import ClassVar
+from typing import Any
 
 
 class ExitCode(enum.IntEnum):
@@ -40,13 +40,17 @@ class ExitCode(enum.IntEnum):
 class AsteriaError(Exception):
     """An error that a user can read: what happened, the details, what to do next."""
 
-    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    exit_code: ExitCode = ExitCode.FAILED
 
     def __init__(self, title: str, detail: str = "", hint: str = "") -> None:
         super().__init__(title)
         self.title = title
         self.detail = detail
         self.hint = hint
+        self.cause: Any = None
+        """The `events.Cause` that the log tells, where it tells one."""
+        self.is_told = False
+        """Whether an event has told it to the user already."""
 
 
 class ConfigError(AsteriaError):

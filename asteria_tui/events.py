@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
 Stage = Literal["package", "store", "start", "ready", "keys", "predict", "stop"]
+"""The steps of a workflow, in order."""
+Step = Literal["setup", "status", "models", "logs", Stage]
+"""A stage, or the command that failed outside any."""
 ServerState = Literal["stopped", "starting", "running", "unwell", "stopping"]
 KeyKind = Literal["inference", "management", "api"]
 Source = Literal["server", "worker", "access", "metrics", "console"]
@@ -166,7 +170,7 @@ class StageFinished(Event, frozen=True, kw_only=True):
 
 
 class StageFailed(Event, frozen=True, kw_only=True):
-    stage: Stage
+    stage: Step
     model: str | None = None
     title: str
     detail: str = ""
@@ -261,6 +265,9 @@ AnyEvent = (
     | Predicted
     | LogBatch
 )
+
+Emit = Callable[[Event], None]
+"""Where a workflow's facts go; safe to call from any thread."""
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 

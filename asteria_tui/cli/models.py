@@ -1,0 +1,109 @@
+"""models: the management API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.render import Renderer, print_value
+from asteria_tui.cli.run import perform
+from asteria_tui.session import Session
+from asteria_tui.state import State
+
+if TYPE_CHECKING:
+    from asteria_tui.server.client import Client
+
+Name = Annotated[str, typer.Argument(help="The model's name.")]
+Version = Annotated[str | None, typer.Option("--version", help="One version instead of the default one.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    room = typer.Typer(help="What the server has registered.", no_args_is_help=False)
+    verbs: dict[str, Callable[..., int]] = {
+        "list": list_models,
+        "show": show,
+        "register": register,
+        "unregister": unregister,
+        "scale": scale,
+        "default": default,
+    }
+    for name, command in verbs.items():
+        room.command(name)(with_options(command))
+
+    @room.callback(invoke_without_command=True)
+    def _(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            raise typer.Exit(list_models(Options()))
+
+    app.add_typer(room, name="models")
+
+
+def list_models(options: Options) -> int:
+    """Every version of every model, with its workers."""
+    return _manage(options, lambda client: client.models())
+
+
+def show(options: Options, name: Name) -> int:
+    """All that the server tells of one model, the handler's own description included."""
+
+    async def act(session: Session) -> None:
+        answer = await session.describe(name)
+        print_value(answer)
+
+    return perform(options, "models", act, show=lambda _: None)
+
+
+def register(
+    options: Options,
+    archive: Annotated[str, typer.Argument(help="The file name of an archive in the store, such as my.mar.")],
+    name: Annotated[str | None, typer.Option("--name", help="Instead of the name in the archive.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="How many to start.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1)] = 1,
+    max_batch_delay: Annotated[int, typer.Option(min=0, help="Milliseconds.")] = 100,
+) -> int:
+    """Load an archive of the store and start its workers."""
+    parameters: dict[str, str | int] = {
+        "initial_workers": workers,
+        "batch_size": batch_size,
+        "max_batch_delay": max_batch_delay,
+    }
+    return _manage(options, lambda client: client.register(archive, name, parameters, timeout=300))
+
+
+def unregister(options: Options, name: Name, version: Version = None) -> int:
+    """Stop the workers of a model and forget it."""
+    return _manage(options, lambda client: client.unregister(name, version))
+
+
+def scale(
+    options: Options,
+    name: Name,
+    workers: Annotated[int, typer.Argument(min=0, help="How many there shall be.")],
+    version: Version = None,
+) -> int:
+    """Start or stop workers, and wait until it is done."""
+    return _manage(options, lambda client: client.scale(name, workers, version))
+
+
+def default(options: Options, name: Name, version: Annotated[str, typer.Argument()]) -> int:
+    """Make one version the default one."""
+    return _manage(options, lambda client: client.set_default(name, version))
+
+
+def _manage(options: Options, act: Callable[[Client], Awaitable[Any]]) -> int:
+    def finish(state: State, _: Renderer) -> None:
+        if options.json:
+            return
+        for model in state.models:
+            ready = sum(worker.status == "READY" for worker in model.workers)
+            print_value(f"{model.name} {model.version}  {ready} of {len(model.workers)} workers ready")
+        if not state.models:
+            print_value("no model is registered")
+
+    async def run(session: Session) -> None:
+        await session.manage(act)
+
+    return perform(options, "models", run, finish=finish)

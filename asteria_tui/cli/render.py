@@ -1,0 +1,160 @@
+"""Events as lines: for people on stderr, for scripts as JSON on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import msgspec
+
+from asteria_tui import events
+from asteria_tui.cli.options import Options
+from asteria_tui.errors import AsteriaError
+from asteria_tui.events import Event
+
+STAGE_WIDTH = 8
+
+
+class Style:
+    """Colours for one stream, none where nobody sees them (no terminal, NO_COLOR, a dumb one)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.is_terminal = stream.isatty()
+        self._on = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def __call__(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._on else text
+
+    def good(self, text: str) -> str:
+        return self(text, "32")
+
+    def bad(self, text: str) -> str:
+        return self(text, "31")
+
+    def dim(self, text: str) -> str:
+        return self(text, "2")
+
+    def strong(self, text: str) -> str:
+        return self(text, "1")
+
+
+class Renderer:
+    """Shows each event as it comes."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.style = Style(sys.stderr)
+        self._has_progress = False
+        self._lines: dict[type[Event], Callable[[Any], None]] = {
+            events.StageStarted: self._started,
+            events.StageProgressed: self._progressed,
+            events.StageFinished: self._finished,
+            events.StageFailed: self._failed,
+            events.Noticed: lambda event: self.say(f" ! {event.text}{_hint(event.hint)}"),
+            events.CommandRan: self._ran,
+            events.Predicted: self._predicted,
+        }
+
+    def show(self, event: Event) -> None:
+        if self.options.json:
+            print(events.encode(event).decode(), flush=True)  # noqa: T201 stdout is where data goes
+            return
+        line = self._lines.get(type(event))
+        if line is not None:
+            line(event)
+
+    def say(self, text: str) -> None:
+        """Narration: on stderr, none of it with -q."""
+        self._clear_progress()
+        if not self.options.quiet and not self.options.json:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def _started(self, event: events.StageStarted) -> None:
+        self._transient(f" … {_stage(event)}")
+
+    def _progressed(self, event: events.StageProgressed) -> None:
+        amount = _amount(event)
+        self._transient(f" … {_stage(event)}  {event.text}  {self.style.dim(amount)}")
+
+    def _finished(self, event: events.StageFinished) -> None:
+        glyph = self.style.dim("=") if event.unchanged else self.style.good("✔")
+        self.say(f" {glyph} {_stage(event)}  {event.summary}  {self.style.dim(duration(event.seconds))}")
+
+    def _failed(self, event: events.StageFailed) -> None:
+        self._clear_progress()
+        print(f" {self.style.bad('✘')} {_stage(event)}  {self.style.bad(event.title)}", file=sys.stderr)  # noqa: T201
+        for line in event.detail.splitlines():
+            print(f"   {line}", file=sys.stderr)  # noqa: T201
+        if event.hint:
+            print(f"   → {event.hint}", file=sys.stderr)  # noqa: T201
+        if event.cause and event.cause.traceback and self.options.verbose:
+            print(event.cause.traceback, file=sys.stderr)  # noqa: T201
+
+    def _ran(self, event: events.CommandRan) -> None:
+        if self.options.verbose:
+            self.say(self.style.dim(f"   $ {event.command}"))
+
+    def _predicted(self, event: events.Predicted) -> None:
+        self._clear_progress()
+        print_value(event.body)
+
+    def _transient(self, text: str) -> None:
+        """A line that the next one replaces; only where there is a terminal to replace it on."""
+        if not self.style.is_terminal or self.options.quiet or self.options.json:
+            return
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        print(f"\r\x1b[2K{text[: width - 1]}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        self._has_progress = True
+
+    def _clear_progress(self) -> None:
+        if self._has_progress:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)  # noqa: T201
+            self._has_progress = False
+
+
+def _stage(event: events.StageStarted | events.StageProgressed | events.StageFinished | events.StageFailed) -> str:
+    return f"{event.stage:<{STAGE_WIDTH}}{f' {event.model}' if event.model else ''}"
+
+
+def _amount(event: events.StageProgressed) -> str:
+    if event.done is None:
+        return ""
+    if event.unit == "B" and event.total:
+        return f"{event.done / event.total:.0%} of {event.total / 1e6:.1f} MB"
+    return f"{event.done:.0f} {event.unit}"
+
+
+def duration(seconds: float) -> str:
+    """`38 ms`, `1.41 s`, `12:41` from a minute on, `3:12:41` from an hour on."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:  # noqa: PLR2004 a minute
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _hint(hint: str) -> str:
+    return f"\n   → {hint}" if hint else ""
+
+
+def print_value(value: object) -> None:
+    """An answer as data: text as it is, everything else as JSON."""
+    print(value if isinstance(value, str) else msgspec.json.encode(value).decode(), flush=True)  # noqa: T201
+
+
+def print_error(error: AsteriaError, options: Options) -> None:
+    """An error outside any session, as the same event that a session would have made of it."""
+    Renderer(options).show(
+        events.StageFailed(
+            stage="setup", title=error.title, detail=error.detail, hint=error.hint, exit_code=error.exit_code
+        )
+    )
+
+
+def ago(at: float) -> str:
+    return duration(max(0.0, time.time() - at))

@@ -1,0 +1,137 @@
+"""init, package, inspect, up, down, restart, status: from sources to a running server."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.render import Renderer, ago, print_value
+from asteria_tui.cli.run import perform
+from asteria_tui.config import Archiver
+from asteria_tui.errors import ExitCode
+from asteria_tui.session import Session, archive_project, open_project
+from asteria_tui.state import State
+
+ModelName = Annotated[str | None, typer.Option("--model", "-m", help="One model of the project instead of all.")]
+ArchiverName = Annotated[Archiver, typer.Option(help="own, or official: the tool torch-model-archiver.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (init, package, inspect, up, down, restart, status):
+        app.command()(with_options(command))
+
+
+def init(options: Options) -> int:
+    """Write asteria.toml from what lies in the folder."""
+    from asteria_tui.session import initialize
+
+    file, guesses = initialize(options.project)
+    renderer = Renderer(options)
+    if options.json:
+        print_value({"file": str(file), "guesses": [{"what": g.what, "value": g.value, "why": g.why} for g in guesses]})
+        return ExitCode.DONE
+    for guess in guesses:
+        renderer.say(f" {guess.what} = {guess.value}  {renderer.style.dim(guess.why)}")
+    print_value(str(file))
+    renderer.say("look it over, then: asteria-tui up")
+    return ExitCode.DONE
+
+
+def package(options: Options, model: ModelName = None, archiver: ArchiverName = "own") -> int:
+    """Build the archives into the primary store and every mirror."""
+
+    def finish(state: State, _: Renderer) -> None:
+        if not options.json:
+            for archive in state.archives.values():
+                print_value(archive.path)
+
+    return perform(options, "package", lambda session: session.package(model, archiver), finish=finish)
+
+
+def inspect(
+    options: Options,
+    archive: Annotated[Path | None, typer.Argument(help="A .mar; without it the first model's in the store.")] = None,
+    model: ModelName = None,
+) -> int:
+    """Look into an archive: members, manifest, entry point, SHA-256, pickle scan."""
+    from asteria_tui.cli.archive_report import show
+
+    if archive is None:
+        project = open_project(options.project, options.overrides)
+        archive = project.primary_store / f"{project.model(model)[0]}.mar"
+    return show(archive, options)
+
+
+def up(
+    options: Options,
+    archive: Annotated[
+        Path | None, typer.Argument(help="A ready-made .mar to serve, with or without a project.")
+    ] = None,
+    model: ModelName = None,
+    archiver: ArchiverName = "own",
+) -> int:
+    """Everything up to a first prediction; what is right already is left alone."""
+    project = archive_project(options.project, archive, options.overrides) if archive else None
+    return perform(
+        options,
+        "start",
+        lambda session: session.up(model, archiver),
+        project=project,
+        finish=lambda state, renderer: _say_where(state, renderer, options),
+    )
+
+
+def down(options: Options) -> int:
+    """Stop the server and remove all that it leaves behind."""
+    return perform(options, "stop", lambda session: session.down())
+
+
+def restart(options: Options, model: ModelName = None) -> int:
+    """Stop, then up."""
+    return perform(
+        options,
+        "start",
+        lambda session: session.restart(model),
+        finish=lambda state, renderer: _say_where(state, renderer, options),
+    )
+
+
+def status(options: Options) -> int:
+    """What runs and is it well: exit status 0 when it is, 4 when not."""
+
+    def finish(state: State, renderer: Renderer) -> None:
+        if options.json:
+            print_value(state)
+        else:
+            _print_status(state, renderer)
+
+    return perform(options, "status", Session.status, show=lambda _: None, finish=finish)
+
+
+def _say_where(state: State, renderer: Renderer, options: Options) -> None:
+    here = "" if options.project == Path() else f" -C {shlex.quote(str(options.project))}"
+    for model in state.models:
+        renderer.say(f"\n{model.name} answers at {state.server.inference}/predictions/{model.name}")
+    renderer.say(f"send more: asteria-tui predict{here}   stop it: asteria-tui down{here}")
+
+
+def _print_status(state: State, renderer: Renderer) -> None:
+    server = state.server
+    if server.state == "stopped":
+        print_value("stopped" + (f": {server.reason}" if server.reason else ""))
+        renderer.say("start it: asteria-tui up")
+        return
+    memory = f"  {server.memory_bytes / 2**20:.0f} MiB" if server.memory_bytes else ""
+    uptime = f"  up {ago(server.started_at)}" if server.started_at else ""
+    reason = f": {server.reason}" if server.reason else ""
+    print_value(f"{server.state}{reason}  {server.target}  {server.inference}  pid {server.pid}{uptime}{memory}")
+    for model in state.models:
+        for worker in model.workers:
+            cause = f"  {worker.cause.headline}" if worker.cause else ""
+            print_value(f"{model.name} {model.version}  W-{worker.id} {worker.status}  pid {worker.pid or '-'}{cause}")
+        if not model.workers:
+            print_value(f"{model.name} {model.version}  no worker")

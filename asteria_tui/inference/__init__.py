@@ -1,0 +1,1 @@
+"""What we send: payloads and saved samples."""

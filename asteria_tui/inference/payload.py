@@ -1,0 +1,118 @@
+"""The body of a test inference: a saved sample, a text, a file, or standard input."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import mimetypes
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import msgspec
+
+from asteria_tui.config import ModelSettings, Project
+from asteria_tui.errors import ConfigError
+
+JSON_TYPE = "application/json"
+_IGNORED = {".md", ".txt~", ".py"}
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    """The sample's name, the file's, or `stdin`."""
+    content: bytes
+    content_type: str = JSON_TYPE
+
+
+def sample_files(project: Project, model: ModelSettings) -> dict[str, Path]:
+    """The saved payloads of a model by name, in the order of their file names; raises ConfigError."""
+    if model.samples is None:
+        return {}
+    directory = project.path(model.samples)
+    try:
+        files = sorted(path for path in directory.iterdir() if path.is_file())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the samples in {model.samples}",
+            detail=error.strerror or str(error),
+            hint="samples in asteria.toml names a directory of saved payloads",
+        ) from error
+    return {path.stem: path for path in files if path.suffix not in _IGNORED and not path.name.startswith(".")}
+
+
+def first_sample(project: Project, model: ModelSettings) -> Payload | None:
+    """What `up` sends; None for a model without samples."""
+    for name, path in sample_files(project, model).items():
+        return from_file(path, name)
+    return None
+
+
+def read_payload(
+    project: Project,
+    name: str,
+    given: str | None,
+    *,
+    data: str | None = None,
+    stdin: BinaryIO | None = None,
+    content_type: str | None = None,
+) -> Payload:
+    """The payload that a command line means: SAMPLE, `@FILE`, `-`, `data`, or without any the first sample.
+
+    Raises:
+        ConfigError: no such sample or file, or it is no JSON where JSON is meant.
+    """
+    if data is not None:
+        return checked(Payload(name="data", content=data.encode(), content_type=content_type or JSON_TYPE))
+    if given == "-":
+        content = stdin.read() if stdin is not None else b""
+        return checked(Payload(name="stdin", content=content, content_type=content_type or JSON_TYPE))
+    if given is not None and given.startswith("@"):
+        return from_file(Path(given[1:]).expanduser(), Path(given[1:]).name, content_type)
+    _, model = project.model(name)
+    samples = sample_files(project, model)
+    if not samples:
+        raise ConfigError(
+            f"model {name} has no samples",
+            hint="-d JSON, @FILE or - give a payload; samples in asteria.toml names a directory of them",
+        )
+    chosen = given or next(iter(samples))
+    if chosen not in samples:
+        near = difflib.get_close_matches(chosen, samples, n=1)
+        raise ConfigError(
+            f"no sample named {chosen!r}",
+            detail=f"the samples are: {', '.join(samples)}",
+            hint=f"did you mean {near[0]!r}?" if near else "@FILE sends a file",
+        )
+    return from_file(samples[chosen], chosen, content_type)
+
+
+def from_file(path: Path, name: str, content_type: str | None = None) -> Payload:
+    """Raises ConfigError when it can't be read, or is no JSON though its name says so."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the payload {path}", detail=error.strerror or str(error)) from error
+    guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return checked(Payload(name=name, content=content, content_type=content_type or guessed))
+
+
+def checked(payload: Payload) -> Payload:
+    """The same payload; raises ConfigError when it should be JSON and is not.
+
+    TorchServe itself would hand the raw bytes to the handler without a word (facts/torchserve section 7).
+    """
+    if payload.content_type != JSON_TYPE:
+        return payload
+    try:
+        json.loads(payload.content, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ConfigError(
+            f"the payload {payload.name!r} is no JSON",
+            detail=str(error),
+            hint="--content-type sends something else than JSON as it is",
+        ) from error
+    return payload
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number (RFC 8259, section 6)")

@@ -1,0 +1,254 @@
+"""The HTTP client of one TorchServe: management and inference, each call with its token and its timeout."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import msgspec
+
+from asteria_tui.errors import InferenceError, ServerError, TokenError
+from asteria_tui.events import Key, KeyKind, Model, Worker
+from asteria_tui.server.answers import Answer, error_of
+from asteria_tui.server.keys import KeyRing, is_due
+
+if TYPE_CHECKING:
+    import httpx
+
+CALL_TIMEOUT = 15.0
+"""Seconds, for management calls that start no worker."""
+MOST_MODELS = 100
+"""TorchServe's own limit of a page (facts/torchserve section 2)."""
+
+
+class Client:
+    """`async with Client(…) as client`; raises the errors of `answers`, ServerError where nobody answers."""
+
+    def __init__(self, inference: str, management: str, keys: KeyRing | None) -> None:
+        """`keys` is None for a server without token authorization."""
+        self.inference = inference
+        self.management = management
+        self.keys = keys
+        self._http: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def models(self) -> list[Model]:
+        """Every registered version of every model, workers included."""
+        names: list[str] = []
+        parameters: dict[str, str | int] = {"limit": MOST_MODELS}
+        while True:
+            page = (await self._manage("GET", "/models", parameters)).body
+            names += [item["modelName"] for item in page["models"]]
+            if "nextPageToken" not in page:
+                break
+            parameters["next_page_token"] = page["nextPageToken"]
+        found = []
+        for name in names:
+            # Whoever is unregistered between the two calls is no news.
+            with contextlib.suppress(ServerError):
+                found += await self.describe(name)
+        return found
+
+    async def describe(self, name: str, version: str = "all") -> list[Model]:
+        """All versions of a model, or one; raises ServerError for an unknown one."""
+        return [_model(item) for item in await self.describe_raw(name, version)]
+
+    async def describe_raw(self, name: str, version: str = "all", *, customized: bool = False) -> list[dict[str, Any]]:
+        """As TorchServe tells it; `customized` asks the handler for its own description too."""
+        parameters = {"customized": "true"} if customized else {}
+        answer = await self._manage("GET", f"/models/{_part(name)}/{_part(version)}", parameters)
+        return list(answer.body)
+
+    async def register(
+        self, file: str, name: str | None, parameters: Mapping[str, str | int], timeout: float
+    ) -> Answer:
+        """Loads an archive of the store and waits for its workers; never with a body (facts section 2)."""
+        query: dict[str, str | int] = {"url": file, "synchronous": "true", **parameters} | (
+            {"model_name": name} if name else {}
+        )
+        return await self._manage("POST", "/models", query, timeout)
+
+    async def unregister(self, name: str, version: str | None = None) -> Answer:
+        return await self._manage("DELETE", _path(name, version), timeout=120)
+
+    async def scale(self, name: str, workers: int, version: str | None = None, timeout: float = 150) -> Answer:
+        """Waits until that many workers are there."""
+        query: dict[str, str | int] = {"min_worker": workers, "max_worker": workers, "synchronous": "true"}
+        return await self._manage("PUT", _path(name, version), query, timeout)
+
+    async def set_default(self, name: str, version: str) -> Answer:
+        return await self._manage("PUT", f"{_path(name, version)}/set-default")
+
+    async def predict(
+        self, name: str, body: bytes, content_type: str, timeout: float, version: str | None = None
+    ) -> Answer:
+        """One inference, whatever its status; raises InferenceError on a timeout, TokenError, ServerError."""
+        path = f"/predictions/{_part(name)}" + (f"/{_part(version)}" if version else "")
+        headers = {"Content-Type": content_type}
+        return await self._call("inference", "POST", path, {}, timeout, content=body, headers=headers)
+
+    async def is_healthy(self) -> bool:
+        """What `/ping` says; it says little (facts section 0 item 3)."""
+        answer = await self._call("inference", "GET", "/ping", {}, CALL_TIMEOUT)
+        return answer.is_good
+
+    async def renew(self, kind: KeyKind) -> dict[KeyKind, Key]:
+        """A new token of that kind through the API key; the old one is dead at once; raises TokenError."""
+        if self.keys is None:
+            raise TokenError("this server runs without token authorization")
+        api = await self.keys.token("api")
+        answer = await self._send(self.management, "GET", "/token", {"type": kind}, CALL_TIMEOUT, api)
+        if not answer.is_good:
+            raise error_of(answer, f"GET /token?type={kind}")
+        # The answer is empty: the new token stands in the file (section 1, rotation).
+        return await self.keys.keys()
+
+    async def _manage(
+        self, method: str, path: str, query: Mapping[str, str | int] = {}, timeout: float = CALL_TIMEOUT
+    ) -> Answer:
+        answer = await self._call("management", method, path, query, timeout)
+        if not answer.is_good:
+            raise error_of(answer, f"{method} {path}")
+        return answer
+
+    async def _call(
+        self,
+        kind: KeyKind,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int],
+        timeout: float,
+        **request: Any,
+    ) -> Answer:
+        """Once; and once more with a better token when the first was refused."""
+        base = self.inference if kind == "inference" else self.management
+        if self.keys is None:
+            return await self._send(base, method, path, query, timeout, None, **request)
+        key = await self.keys.token(kind)
+        if is_due(key):
+            key = await self._better_key(key)
+        answer = await self._send(base, method, path, query, timeout, key, **request)
+        if answer.type != "InvalidKeyException":
+            return answer
+        key = await self._better_key(key)
+        answer = await self._send(base, method, path, query, timeout, key, **request)
+        if answer.type == "InvalidKeyException":
+            raise error_of(answer, f"{method} {path}")
+        return answer
+
+    async def _better_key(self, refused: Key) -> Key:
+        """Somebody else's renewal stands in the file; otherwise renew it ourselves."""
+        if self.keys is None:
+            return refused
+        in_file = (await self.keys.keys()).get(refused.kind, refused)
+        if in_file.token != refused.token and not is_due(in_file):
+            return in_file
+        renewed = await self.renew(refused.kind)
+        return renewed.get(refused.kind, refused)
+
+    async def _send(
+        self,
+        base: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int],
+        timeout: float,
+        key: Key | None,
+        **request: Any,
+    ) -> Answer:
+        import httpx  # costs 100 ms: only for commands that talk to a server
+
+        if self._http is None:
+            # Only loopback addresses: a proxy or a certificate store has no part in it.
+            self._http = httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501 plain HTTP on loopback
+        headers = request.pop("headers", {}) | ({"Authorization": f"Bearer {key.token}"} if key else {})
+        begun = time.perf_counter()
+        try:
+            response = await self._http.request(
+                method, base + path, params=dict(query), timeout=timeout, headers=headers, **request
+            )
+        except httpx.TimeoutException as error:
+            raise InferenceError(
+                f"no answer within {timeout:.0f} s",
+                detail=f"{method} {path}",
+                hint="`asteria-tui status` tells whether a worker is ready and how many requests wait",
+            ) from error
+        except httpx.ConnectError as error:
+            raise ServerError(
+                f"nobody answers at {base}", detail=str(error), hint="`asteria-tui up` starts the server"
+            ) from error
+        except httpx.TransportError as error:
+            raise ServerError(
+                "the server ended the connection without an answer",
+                detail=f"{method} {path}: {error or type(error).__name__}",
+                hint="`asteria-tui status` tells whether it still runs",
+            ) from error
+        return _answer(response, (time.perf_counter() - begun) * 1000)
+
+
+def _answer(response: httpx.Response, milliseconds: float) -> Answer:
+    body: Any
+    try:
+        body = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        body = response.content.decode(errors="replace")
+    return Answer(
+        status=response.status_code,
+        body=body,
+        size=len(response.content),
+        milliseconds=milliseconds,
+        content_type=response.headers.get("content-type", ""),
+        request_id=response.headers.get("x-request-id", ""),
+    )
+
+
+def _part(text: str) -> str:
+    """One part of a path.
+
+    A management call whose text contains `/token` is taken for a rotation (facts/torchserve section 1), and there
+    are models named `tokenizer`: their `t` is written as `%74`, which is the same name (RFC 3986, section 2.3).
+    """
+    quoted = quote(text, safe="")
+    return f"%74{quoted[1:]}" if quoted.startswith("token") else quoted
+
+
+def _path(name: str, version: str | None) -> str:
+    return f"/models/{_part(name)}" + (f"/{_part(version)}" if version else "")
+
+
+def _model(item: dict[str, Any]) -> Model:
+    queue = item.get("jobQueueStatus", {})
+    return Model(
+        name=item["modelName"],
+        version=item["modelVersion"],
+        workers=tuple(_worker(worker) for worker in item.get("workers", ())),
+        min_workers=item.get("minWorkers", 0),
+        max_workers=item.get("maxWorkers", 0),
+        batch_size=item.get("batchSize", 1),
+        pending_requests=queue.get("pendingRequests", 0),
+        queue_capacity=queue.get("remainingCapacity"),
+        archive=item.get("modelUrl"),
+    )
+
+
+def _worker(item: dict[str, Any]) -> Worker:
+    pid = item.get("pid", -1)
+    return Worker(
+        id=str(item["id"]),
+        status=item["status"],
+        pid=pid if pid > 0 else None,
+        memory_bytes=item.get("memoryUsage") or None,
+    )

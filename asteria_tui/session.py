@@ -1,0 +1,217 @@
+"""One live piece of work on a project: runs workflows, owns the target, and `events()` is the one stream.
+
+A renderer opens a Session, asks for actions, and shows what comes. The Session is opened around the screen, never
+inside it, so that leaving the screen cuts no clean-up short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from asteria_tui import config
+from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project
+from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
+from asteria_tui.events import Event, KeyKind, LogBatch, StageFailed, Step
+from asteria_tui.state import State, reduce
+from asteria_tui.targets import open_target
+from asteria_tui.targets.target import ServerRecord, load_record
+from asteria_tui.workflow.stage import Attached, Work, failure
+
+if TYPE_CHECKING:
+    from asteria_tui.events import Predicted
+    from asteria_tui.inference.payload import Payload
+    from asteria_tui.server.client import Client
+    from asteria_tui.workflow.discovery import Guess
+
+MOST_WAITING = 10_000
+"""Events that may wait for a slow reader; beyond that log batches are dropped, never anything else."""
+
+
+def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Project:
+    """The project in `root`; without an asteria.toml the one that its server was started with.
+
+    Raises:
+        ConfigError: there is neither, or the settings are wrong.
+    """
+    root = root.resolve()
+    bare = Project(root=root, settings=config.Settings())
+    record = load_record(bare)
+    chosen = dict(overrides or {})
+    if record is not None and chosen.get("server.target") is None:
+        # What was started last is what the later commands are about.
+        chosen["server.target"] = record.target
+    if record is not None and not (root / FILE_NAME).exists():
+        return Project(root=root, settings=record.settings)
+    return config.load(root, chosen)
+
+
+def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None = None) -> Project:
+    """A project that serves one ready-made archive, whatever lies in `root`; raises ConfigError, ArchiveError."""
+    from asteria_tui.archive.inspect import inspect
+
+    root = root.resolve()
+    if not file.is_file():
+        raise ConfigError(f"no archive at {file}")
+    report = inspect(file)
+    name = report.model_name or file.stem
+    if (root / FILE_NAME).exists():
+        settings = config.load(root, overrides).settings
+    else:
+        settings = config.settings_from({"stores": {"primary": ".asteria/model_store"}}, overrides)
+    model = ModelSettings(archive=str(file.resolve()), version=report.version or "1.0")
+    return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}))
+
+
+def initialize(root: Path) -> tuple[Path, tuple[Guess, ...]]:
+    """Writes asteria.toml from what lies in `root` and says what it guessed; raises ConfigError."""
+    from asteria_tui.workflow.discovery import discover, write
+
+    discovery = discover(root.resolve())
+    return write(root.resolve(), discovery), discovery.guesses
+
+
+class Session:
+    """Not thread-safe but for `emit`, which any thread may call."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.target = open_target(project)
+        self.state = State()
+        self.work = Work(project, self.target, self.emit)
+        self._waiting: collections.deque[Event] = collections.deque()
+        self._news = asyncio.Event()
+        self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def emit(self, event: Event) -> None:
+        """One more fact, for the state and for whoever reads `events()`."""
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.emit, event)
+            return
+        self.state = reduce(self.state, event)
+        if isinstance(event, LogBatch) and len(self._waiting) >= MOST_WAITING:
+            return
+        self._waiting.append(event)
+        self._news.set()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event in order, until `close`; for one reader."""
+        while True:
+            while self._waiting:
+                yield self._waiting.popleft()
+            if self._is_closed:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._news.set()
+
+    async def perform(self, action: Awaitable[ExitCode | None], stage: Step) -> ExitCode:
+        """Runs one action to its end; whatever it raises becomes exactly one StageFailed."""
+        try:
+            return await action or ExitCode.DONE
+        except AsteriaError as error:
+            if not error.is_told:
+                self.emit(failure(error, stage))
+            return error.exit_code
+        except asyncio.CancelledError:
+            if not self._was_told_of_interruption():
+                self.emit(StageFailed(stage=stage, title="interrupted", exit_code=ExitCode.INTERRUPTED))
+            return ExitCode.INTERRUPTED
+
+    def _was_told_of_interruption(self) -> bool:
+        failed = [stage.failure for stage in self.state.stages if stage.failure]
+        return any(told.exit_code == ExitCode.INTERRUPTED for told in failed)
+
+    # -- the workflows ------------------------------------------------------------------------------------------
+
+    def chosen_models(self, name: str | None) -> dict[str, ModelSettings]:
+        """The named model, or all of the project; raises ConfigError."""
+        if name is not None:
+            return dict([self.project.model(name)])
+        self.project.model()
+        return dict(self.project.settings.models)
+
+    async def up(self, name: str | None = None, archiver: Archiver = "own") -> None:
+        from asteria_tui.workflow import serve
+
+        await serve.up(self.work, self.chosen_models(name), archiver)
+
+    async def restart(self, name: str | None = None) -> None:
+        from asteria_tui.workflow import serve
+
+        await serve.restart(self.work, self.chosen_models(name))
+
+    async def down(self) -> None:
+        from asteria_tui.workflow import serve
+
+        await serve.down(self.work)
+
+    async def package(self, name: str | None = None, archiver: Archiver = "own") -> None:
+        from asteria_tui.workflow.packaging import package
+        from asteria_tui.workflow.serve import locked
+
+        async with locked(self.work):
+            await package(self.work, self.chosen_models(name), archiver)
+
+    async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
+        """Sends one payload to a model of the project, or to any other that the server has."""
+        from asteria_tui.workflow.predict import predict
+        from asteria_tui.workflow.serve import open_watch
+
+        record = await self.running()
+        name = name or self.project.model()[0]
+        settings = self.project.settings.models.get(name, ModelSettings())
+        async with self.work.client(record) as client:
+            return await predict(Attached(self.work, client, open_watch(self.work)), name, payload, settings)
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    async def running(self) -> ServerRecord:
+        """The server of this project; raises ServerError where none runs."""
+        record = await self.target.find()
+        if record is None:
+            raise ServerError("no server of this project is running", hint="`asteria-tui up` starts one")
+        return record
+
+    async def status(self) -> ExitCode:
+        """What runs and whether it is well, as events; UNWELL when it is not."""
+        from asteria_tui.workflow.look import look
+
+        return await look(self.work)
+
+    async def keys(self, *, reveal: bool = False, renew: KeyKind | None = None) -> None:
+        from asteria_tui.workflow.serve import show_keys
+
+        async with self.work.client(await self.running()) as client:
+            if renew is not None:
+                await client.renew(renew)
+            await show_keys(self.work, client, reveal=reveal)
+
+    async def describe(self, name: str) -> list[dict[str, Any]]:
+        """All that the server tells of a model, with the handler's own description where a worker can give it."""
+        async with self.work.client(await self.running()) as client:
+            try:
+                return await client.describe_raw(name, customized=True)
+            except InferenceError:
+                return await client.describe_raw(name)
+
+    async def manage(self, act: Callable[[Client], Awaitable[Any]]) -> Any:
+        """One call of the management API, then the models as they are after it."""
+        from asteria_tui.workflow.look import show_models
+
+        record = await self.running()
+        async with self.work.client(record) as client:
+            answer = await act(client)
+            await show_models(self.work, client, record)
+            return answer

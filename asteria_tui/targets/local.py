@@ -1,0 +1,211 @@
+"""TorchServe as a process tree on this machine: Java started directly, in a group and directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from asteria_tui.config import Project
+from asteria_tui.errors import TargetError
+from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed
+from asteria_tui.process import ProcessId, start, stop_tree
+from asteria_tui.targets.ports import claim_ports
+from asteria_tui.targets.runtime import Runtime, find_runtime
+from asteria_tui.targets.server_config import (
+    KEY_FILE,
+    LOG_LAYOUT_FILE,
+    PROPERTIES_FILE,
+    Ports,
+    ServedModel,
+    environment,
+    java_command,
+    log_layout,
+    properties,
+)
+from asteria_tui.targets.target import (
+    ServerRecord,
+    Vitals,
+    forget_record,
+    load_record,
+    make_state_dir,
+    new_record,
+    save_record,
+    server_dir,
+)
+
+CONSOLE_FILE = "console.log"
+STARTED = b"Model server started."
+"""Printed when every port is bound, gRPC included (facts/torchserve section 6)."""
+START_TIMEOUT = 120.0
+"""Seconds; archives are unpacked before the ports open, so it is generous."""
+LONGEST_TEMPORARY = 80
+"""Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107 (section 0 item 11)."""
+# A server for one person on one machine: a JVM that starts fast matters more than its peak speed.
+JAVA_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+# What a fatal start leaves on the console, and in no log file.
+FATAL = re.compile(
+    r"^(?:Caused by: )?((?:java|io)\.[\w.]*(?:Exception|Error): .*|Invalid configuration: .*)$", re.MULTILINE
+)
+
+
+class LocalTarget:
+    """The server is found again through `.asteria/server/state.json`."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.directory = server_dir(project)
+
+    async def check(self) -> None:
+        await asyncio.to_thread(find_runtime, self.project)
+
+    async def find(self) -> ServerRecord | None:
+        record = load_record(self.project)
+        if record is None or record.process is None:
+            return None
+        return record if record.process.is_alive else None
+
+    async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
+        runtime = await asyncio.to_thread(find_runtime, self.project)
+        ports = claim_ports(Ports.wanted(self.project.settings.server))
+        await self.stop(emit)
+        make_state_dir(self.project)
+        self._begin_logs()
+        temporary = self._make_temporary()
+        record = new_record(self.project, ports, models)
+        command = self._write_config(runtime, record, models, temporary)
+        emit(CommandRan(command=" ".join(command)))
+        emit(ServerChanged(state="starting", target="local"))
+        try:
+            process = start(command, cwd=self.directory, env=environment(os.environ, temporary), console=self._console)
+        except OSError as error:
+            raise TargetError(f"Java does not start: {command[0]}", detail=str(error)) from error
+        record = msgspec.structs.replace(record, process=ProcessId.of(process.pid), temporary=str(temporary))
+        save_record(self.project, record)
+        try:
+            await self._until_it_answers(process, emit)
+        except BaseException:
+            # Also when interrupted: whoever started it and can't hand it over ends it.
+            await asyncio.shield(self.stop(emit))
+            raise
+        return record
+
+    async def stop(self, emit: Emit) -> bool:
+        """Ends the tree, whatever is left of it, and removes what TorchServe leaves behind (facts, section 8)."""
+        record = load_record(self.project)
+        if record is None or record.process is None:
+            return False
+        was_alive = record.process.is_alive
+        if was_alive:
+            emit(ServerChanged(state="stopping", target="local", pid=record.process.pid))
+        if not await stop_tree(record.process):
+            raise TargetError(
+                f"the server (pid {record.process.pid}) did not end",
+                hint="see what holds it: a process in uninterruptible sleep outlives even SIGKILL",
+            )
+        if record.temporary:
+            shutil.rmtree(record.temporary, ignore_errors=True)
+        for name in (KEY_FILE, PROPERTIES_FILE, LOG_LAYOUT_FILE):
+            (self.directory / name).unlink(missing_ok=True)
+        forget_record(self.project)
+        return was_alive
+
+    async def read_key_file(self) -> tuple[bytes, float] | None:
+        file = self.directory / KEY_FILE
+        try:
+            return file.read_bytes(), file.stat().st_mtime
+        except OSError:
+            return None
+
+    async def vitals(self, record: ServerRecord) -> Vitals | None:
+        process = record.process.find() if record.process else None
+        if process is None:
+            return None
+        memory, cpu = 0, 0.0
+        try:
+            for member in (process, *process.children(recursive=True)):
+                memory += member.memory_info().rss
+                times = member.cpu_times()
+                cpu += times.user + times.system
+        except psutil.NoSuchProcess:
+            return None
+        return Vitals(memory_bytes=memory, cpu_seconds=cpu)
+
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    def describe_end(self) -> str:
+        """The first fatal line of the console, else its last lines."""
+        try:
+            text = self._console.read_bytes().decode(errors="replace")
+        except OSError:
+            return ""
+        fatal = FATAL.findall(text)
+        if fatal:
+            return str(fatal[0])
+        return "\n".join(text.strip().splitlines()[-5:])
+
+    @property
+    def _console(self) -> Path:
+        return self.logs() / CONSOLE_FILE
+
+    def _begin_logs(self) -> None:
+        shutil.rmtree(self.logs(), ignore_errors=True)
+        self.logs().mkdir(mode=0o700, parents=True)
+
+    def _make_temporary(self) -> Path:
+        """Private to this server; beside its state where the path is short enough for Unix sockets."""
+        temporary = self.directory / "tmp"
+        if len(os.fsencode(temporary)) <= LONGEST_TEMPORARY:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(mode=0o700)
+            return temporary
+        # The system's own temporary directory may be long too (test runners, macOS).
+        short = min((tempfile.gettempdir(), "/tmp"), key=len)  # noqa: S108 mkdtemp makes a private directory in it
+        return Path(tempfile.mkdtemp(prefix="asteria-", dir=short))
+
+    def _write_config(
+        self, runtime: Runtime, record: ServerRecord, models: Sequence[ServedModel], temporary: Path
+    ) -> list[str]:
+        settings = self.project.settings.server
+        store = self.project.primary_store
+        config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
+        (self.directory / PROPERTIES_FILE).write_text(config)
+        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.logs()))
+        return java_command(
+            runtime.java,
+            runtime.site_packages,
+            runtime.python,
+            directory=self.directory,
+            temporary=temporary,
+            store=store,
+            options=(*JAVA_OPTIONS, *settings.java_options),
+        )
+
+    async def _until_it_answers(self, process: subprocess.Popen[bytes], emit: Emit) -> None:
+        begun = told = time.monotonic()
+        while STARTED not in self._console.read_bytes():
+            if process.poll() is not None:
+                raise TargetError(
+                    f"TorchServe ended while it started (exit status {process.returncode})",
+                    detail=self.describe_end(),
+                    hint=f"the whole console: {self.project.relative(self._console)}",
+                )
+            now = time.monotonic()
+            if now - begun > START_TIMEOUT:
+                raise TargetError(
+                    f"TorchServe did not open its ports within {START_TIMEOUT:.0f} s", detail=self.describe_end()
+                )
+            if now - told >= 1:
+                told = now
+                emit(StageProgressed(stage="start", text="waiting for Java", done=now - begun, unit="s"))
+            await asyncio.sleep(0.02)

@@ -1,0 +1,1 @@
+"""What a session does: steps over the rooms below, which emit their facts as they happen."""

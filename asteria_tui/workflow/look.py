@@ -1,0 +1,84 @@
+"""What runs and is it well: our own health, from the process, describe and the log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from asteria_tui.errors import AsteriaError, ExitCode
+from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worker
+from asteria_tui.server.client import Client
+from asteria_tui.targets.target import ServerRecord
+from asteria_tui.workflow.serve import open_watch, running, show_keys
+from asteria_tui.workflow.stage import Work
+
+
+async def look(work: Work) -> ExitCode:
+    """Emits server, models and keys as they are now; UNWELL when it does not run or a model is not ready."""
+    record = await work.target.find()
+    if record is None:
+        work.emit(ServerChanged(state="stopped", reason=ended(work)))
+        return ExitCode.UNWELL
+    vitals = await work.target.vitals(record)
+    server = running(record)
+    if vitals is not None:
+        server = msgspec.structs.replace(server, memory_bytes=vitals.memory_bytes)
+    async with work.client(record) as client:
+        try:
+            models = await show_models(work, client, record)
+            await show_keys(work, client)
+        except AsteriaError as error:
+            work.emit(msgspec.structs.replace(server, state="unwell", reason=error.title))
+            return ExitCode.UNWELL
+    reason = not_ready(models)
+    work.emit(msgspec.structs.replace(server, state="unwell" if reason else "running", reason=reason))
+    return ExitCode.UNWELL if reason else ExitCode.DONE
+
+
+def ended(work: Work) -> str:
+    """Why nothing runs, where there was something that nobody stopped."""
+    from asteria_tui.targets.target import load_record
+
+    return "the server ended by itself or was killed" if load_record(work.project) is not None else ""
+
+
+async def show_models(work: Work, client: Client, record: ServerRecord) -> list[Model]:
+    """Emits the registered models with what only we know: the archive's hash, and why a worker is not ready."""
+    models = await client.models()
+    if any(not worker_is_ready(worker) for model in models for worker in model.workers):
+        causes = open_watch(work).rows()
+        models = [_explained(model, causes) for model in models]
+    models = [_hashed(model, record) for model in models]
+    work.emit(ModelsChanged(models=tuple(models)))
+    return models
+
+
+def worker_is_ready(worker: Worker) -> bool:
+    return worker.status == "READY"
+
+
+def not_ready(models: list[Model]) -> str:
+    """Why the server as a whole is not ready, in one line; empty when it is."""
+    if not models:
+        return "no model is registered"
+    for model in models:
+        if not model.is_ready:
+            cause = next((worker.cause for worker in model.workers if worker.cause), None)
+            return f"{model.name}: {cause.headline if cause else 'no worker is ready'}"
+    return ""
+
+
+def _explained(model: Model, causes: list[Cause]) -> Model:
+    def explain(worker: Worker) -> Worker:
+        if worker_is_ready(worker):
+            return worker
+        cause = next((cause for cause in reversed(causes) if f"W-{worker.id}" in cause.workers), None)
+        return msgspec.structs.replace(worker, cause=cause)
+
+    return msgspec.structs.replace(model, workers=tuple(explain(worker) for worker in model.workers))
+
+
+def _hashed(model: Model, record: ServerRecord) -> Model:
+    loaded = record.models.get(model.name)
+    if loaded is None or loaded.version != model.version:
+        return model
+    return msgspec.structs.replace(model, sha256=loaded.sha256)

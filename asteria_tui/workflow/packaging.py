@@ -1,0 +1,115 @@
+"""The stages `package` and `store`: from sources to equal archives in every store."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from asteria_tui.archive.build import build
+from asteria_tui.archive.files import sha256_of
+from asteria_tui.archive.inspect import inspect
+from asteria_tui.archive.official import build_official
+from asteria_tui.archive.sources import collect
+from asteria_tui.archive.stores import copy
+from asteria_tui.config import Archiver, ModelSettings
+from asteria_tui.errors import ArchiveError, ConfigError
+from asteria_tui.events import ArchiveBuilt
+from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.workflow.stage import Progress, Work, in_thread, stage
+
+
+async def package(work: Work, models: dict[str, ModelSettings], archiver: Archiver = "own") -> list[ServedModel]:
+    """Builds each model's archive into the primary store and copies it to every mirror; raises ArchiveError."""
+    store = work.project.primary_store
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiveError(f"cannot make the store {store}", detail=error.strerror or str(error)) from error
+    packaged = [await _package_one(work, name, settings, archiver) for name, settings in models.items()]
+    if packaged:
+        await _fill_mirrors(work, packaged)
+    return packaged
+
+
+async def _package_one(work: Work, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
+    target = work.project.primary_store / f"{name}.mar"
+    async with stage(work.emit, "package", name) as report:
+        if settings.archive is not None:
+            packaged = await _take_ready(work, name, settings, target)
+            report.summary = f"{settings.archive}, {megabytes(target.stat().st_size)}"
+            return packaged
+        sources = await asyncio.to_thread(collect, work.project, name, settings)
+        if archiver == "official":
+            built = await in_thread(
+                lambda _: build_official(work.project, name, settings, target), work.emit, "package", name, target.name
+            )
+        else:
+            built = await in_thread(
+                lambda progress: build(sources, target, progress), work.emit, "package", name, target.name
+            )
+        report.unchanged = not built.changed
+        report.summary = f"{name} {settings.version}, {megabytes(built.size)}"
+        work.emit(
+            ArchiveBuilt(
+                model=name,
+                path=str(target),
+                sha256=built.sha256,
+                size=built.size,
+                members=built.members,
+                changed=built.changed,
+            )
+        )
+        return ServedModel(
+            name=name, version=settings.version, file=target.name, sha256=built.sha256, settings=settings
+        )
+
+
+async def _take_ready(work: Work, name: str, settings: ModelSettings, target: Path) -> ServedModel:
+    """A ready-made archive, copied into the store unless it is there already."""
+    source = work.project.path(settings.archive or "")
+    if not source.is_file():
+        raise ConfigError(f"no archive at {source}", hint=f"[models.{name}] archive names it")
+    report = await asyncio.to_thread(inspect, source)
+    if report.model_name is None:
+        raise ArchiveError(f"{source} holds no model", detail="; ".join(report.warnings))
+
+    def take(progress: Progress) -> str:
+        if target.exists() and (target.samefile(source) or sha256_of(target) == report.sha256):
+            return report.sha256
+        return copy(source, target, progress)
+
+    sha256 = await in_thread(take, work.emit, "package", name, target.name)
+    return ServedModel(name=name, version=report.version or "1.0", file=target.name, sha256=sha256, settings=settings)
+
+
+async def _fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
+    """Copies to each mirror what is not equal there."""
+    mirrors = [work.project.path(name) for name in work.project.settings.stores.mirrors]
+    async with stage(work.emit, "store") as report:
+        copied = 0
+        for mirror in mirrors:
+            for model in packaged:
+                source = work.project.primary_store / model.file
+                target = mirror / model.file
+                if await asyncio.to_thread(_equal, target, source.stat().st_size, model.sha256):
+                    continue
+                await in_thread(
+                    lambda progress, source=source, target=target: copy(source, target, progress),  # type: ignore[misc]
+                    work.emit,
+                    "store",
+                    model.name,
+                    work.project.relative(target),
+                )
+                copied += 1
+        report.unchanged = not copied
+        stores = len(mirrors) + 1
+        report.summary = f"{stores} of {stores} equal"
+
+
+def _equal(path: Path, size: int, sha256: str) -> bool:
+    return path.is_file() and path.stat().st_size == size and sha256_of(path) == sha256
+
+
+def megabytes(size: int) -> str:
+    """`1.1 MB`: in the decimal units that file managers show."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"  # noqa: PLR2004 where kB read better

@@ -1,0 +1,96 @@
+"""The stage `predict`: one inference, and why it failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from asteria_tui.config import ModelSettings
+from asteria_tui.errors import AsteriaError, InferenceError
+from asteria_tui.events import CommandRan, Predicted
+from asteria_tui.inference.payload import Payload, first_sample
+from asteria_tui.server.answers import Answer, error_of
+from asteria_tui.workflow.ready import explained, unavailable, watch_answer
+from asteria_tui.workflow.stage import Attached, StageReport, stage
+
+ANSWER_SLACK = 10.0
+"""Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
+
+
+async def predict(server: Attached, name: str, payload: Payload, settings: ModelSettings) -> Predicted:
+    """Sends one payload and emits the answer, good or bad; raises InferenceError, ServerError, TokenError."""
+    async with stage(server.work.emit, "predict", name) as report:
+        return await _predict(server, name, payload, settings, report)
+
+
+async def prove(server: Attached, name: str, settings: ModelSettings) -> Predicted | None:
+    """The same with the model's first sample; a model without one stays unproven, and that is said."""
+    async with stage(server.work.emit, "predict", name) as report:
+        payload = first_sample(server.work.project, settings)
+        if payload is None:
+            report.summary = "unproven: no sample to send (samples in asteria.toml)"
+            return None
+        return await _predict(server, name, payload, settings, report)
+
+
+async def _predict(
+    server: Attached, name: str, payload: Payload, settings: ModelSettings, report: StageReport
+) -> Predicted:
+    server.watch.poll()  # what came before this request is not its cause
+    server.work.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
+    answer = await _answer(server, name, payload, settings)
+    error = None if answer.is_good else await _error(server, name, answer)
+    predicted = Predicted(
+        model=name,
+        sample=payload.name,
+        status=answer.status,
+        milliseconds=round(answer.milliseconds, 3),
+        size=answer.size,
+        content_type=answer.content_type,
+        request_id=answer.request_id,
+        body=answer.body,
+        cause=error.cause if error else None,
+    )
+    server.work.emit(predicted)
+    if error is not None:
+        raise error
+    report.summary = short(answer.body)
+    return predicted
+
+
+async def _answer(server: Attached, name: str, payload: Payload, settings: ModelSettings) -> Answer:
+    sending = asyncio.ensure_future(
+        server.client.predict(name, payload.content, payload.content_type, settings.response_timeout + ANSWER_SLACK)
+    )
+    try:
+        await watch_answer(server, name, sending)
+        return await sending
+    except BaseException:
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, AsteriaError):
+            await sending
+        raise
+
+
+async def _error(server: Attached, name: str, answer: Answer) -> AsteriaError:
+    asked = f"POST /predictions/{name}"
+    if not answer.type:
+        # No error type of TorchServe's: the handler chose this answer itself.
+        said = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
+        return InferenceError(f"the model answered {answer.status}", detail=str(said), hint="mend the payload")
+    error = error_of(answer, asked)
+    if answer.type == "ServiceUnavailableException":
+        return await unavailable(server, name, error)
+    if isinstance(error, InferenceError):
+        return await explained(server, error, name, "inference", "")
+    return error
+
+
+def short(body: object, width: int = 60) -> str:
+    """An answer in one line: `anomaly_score 0.0312` for an object of one value."""
+    if isinstance(body, dict) and len(body) == 1:
+        [(key, value)] = body.items()
+        text = f"{key} {value}"
+    else:
+        text = " ".join(str(body).split())
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,120 @@
+"""Ready, or why not: a worker that answers, or the root exception that keeps it from starting.
+
+`/ping` says Healthy while every worker crash-loops (facts/torchserve section 0 item 3), so readiness is read from
+describe and the log together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from asteria_tui.errors import AsteriaError, InferenceError, ServerError
+from asteria_tui.events import Cause, Model, StageProgressed
+from asteria_tui.server.answers import Answer
+from asteria_tui.workflow.stage import Attached, caused
+
+POLL = 0.05
+"""Seconds between two looks at the log, which is where news shows first."""
+DESCRIBE_EVERY = 0.5
+CAUSE_TIMEOUT = 2.0
+"""Seconds that the log may lag behind an answer; a traceback ends with half a second of silence."""
+
+
+async def wait_ready(server: Attached, name: str, version: str, timeout: float) -> Model:
+    """Waits until a worker of the model is READY; raises ServerError, with the cause as soon as it is known."""
+    begun = time.monotonic()
+    described = told = 0.0
+    while True:
+        cause = latest(server.watch.poll(), name, "load", "start")
+        if cause is not None:
+            raise caused(ServerError(f"the worker of {name} does not start"), cause)
+        waited = time.monotonic() - begun
+        if waited - described >= DESCRIBE_EVERY or server.watch.saw_ready(name):
+            described = waited
+            model = await _describe(server, name, version)
+            if model.is_ready:
+                return model
+        if waited > timeout:
+            raise ServerError(
+                f"no worker of {name} was ready within {timeout:.0f} s",
+                hint="`asteria-tui logs` shows how far it came; startup_timeout in asteria.toml gives it longer",
+            )
+        if waited - told >= 1:
+            told = waited
+            server.work.emit(
+                StageProgressed(
+                    stage="ready", model=name, text="waiting for a worker", done=waited, total=timeout, unit="s"
+                )
+            )
+        await asyncio.sleep(POLL)
+
+
+async def _describe(server: Attached, name: str, version: str) -> Model:
+    try:
+        return (await server.client.describe(name, version))[0]
+    except AsteriaError as error:
+        if await server.work.target.find() is None:
+            raise ServerError("the server ended", detail=server.work.target.describe_end()) from error
+        raise
+
+
+async def explained(server: Attached, error: AsteriaError, name: str, *phases: str) -> AsteriaError:
+    """The same failure with its cause, where the log tells one within a moment."""
+    end = time.monotonic() + CAUSE_TIMEOUT
+    while time.monotonic() < end:
+        cause = latest(server.watch.poll(), name, *phases)
+        if cause is not None:
+            return caused(error, cause)
+        await asyncio.sleep(POLL)
+    return error
+
+
+def latest(causes: list[Cause], name: str, *phases: str) -> Cause | None:
+    """The newest cause of a model in one of the phases."""
+    return next((cause for cause in reversed(causes) if cause.model in {name, None} and cause.phase in phases), None)
+
+
+async def watch_answer(server: Attached, name: str, answer: asyncio.Task[Answer]) -> None:
+    """Returns when `answer` is done; raises ServerError when it can't come any more.
+
+    TorchServe queues a request to a crash-looping model and never answers it (facts, section 0 item 4).
+    """
+    not_ready_since: float | None = None
+    while not answer.done():
+        await asyncio.wait([answer], timeout=1.0)
+        if answer.done():
+            return
+        if await server.work.target.find() is None:
+            raise ServerError(
+                "the server ended while it worked on the request",
+                detail=server.work.target.describe_end(),
+                hint="`asteria-tui up` starts it again",
+            )
+        models = await server.client.describe(name)
+        if any(model.is_ready for model in models):
+            not_ready_since = None
+            continue
+        not_ready_since = not_ready_since or time.monotonic()
+        cause = latest(server.watch.rows(), name, "load", "start")
+        if cause is not None and time.monotonic() - not_ready_since >= CAUSE_TIMEOUT:
+            raise caused(ServerError(f"no worker of {name} is ready, and the request would wait for ever"), cause)
+
+
+async def unavailable(server: Attached, name: str, error: AsteriaError) -> AsteriaError:
+    """TorchServe has one text for "no worker" and "queue full"; describe tells them apart (section 7)."""
+    models = await server.client.describe(name)
+    if any(model.queue_capacity == 0 for model in models):
+        waiting = sum(model.pending_requests for model in models)
+        return InferenceError(
+            f"the queue of {name} is full",
+            detail=f"{waiting} requests wait; {error.detail}",
+            hint="send slower, add workers (`asteria-tui models scale`), or raise job_queue_size",
+        )
+    if not any(model.workers for model in models):
+        return ServerError(
+            f"{name} has no worker",
+            detail=error.detail,
+            hint=f"`asteria-tui models scale {name} 1` starts one, `asteria-tui up` makes all well",
+        )
+    return error

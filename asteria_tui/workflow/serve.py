@@ -1,0 +1,235 @@
+"""`up`, `down`, `restart`: from sources to a first prediction, doing only what is not right already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import IO
+
+from asteria_tui.archive.sources import collect
+from asteria_tui.config import Archiver, ModelSettings
+from asteria_tui.errors import AsteriaError, ServerError
+from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
+from asteria_tui.logs.cause import Sources
+from asteria_tui.logs.watch import CauseWatch
+from asteria_tui.server.client import Client
+from asteria_tui.server.keys import masked
+from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.target import (
+    LoadedModel,
+    ServerRecord,
+    fingerprint,
+    make_state_dir,
+    save_record,
+    with_model,
+)
+from asteria_tui.workflow.packaging import package
+from asteria_tui.workflow.predict import prove
+from asteria_tui.workflow.ready import explained, wait_ready
+from asteria_tui.workflow.stage import Attached, Work, stage
+
+LOCK_FILE = "lock"
+
+
+async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
+    """Package, store, start, ready, keys, predict; each stage raises its own errors.
+
+    A server that this call started and that did not become ready, or whose start was interrupted, is stopped again.
+    """
+    async with locked(work):
+        served = await package(work, models, archiver)
+        record, is_new = await _started(work, served)
+        try:
+            failures = await _proven(work, record, served, is_new=is_new)
+        except (AsteriaError, asyncio.CancelledError):
+            if is_new:
+                await asyncio.shield(work.target.stop(work.emit))
+                work.emit(ServerChanged(state="stopped"))
+            raise
+        if failures:
+            raise failures[0]
+
+
+async def down(work: Work) -> bool:
+    """Ends the server and all that it left; False when none ran; raises TargetError."""
+    async with locked(work), stage(work.emit, "stop") as report:
+        was_running = await work.target.stop(work.emit)
+        report.summary = "stopped" if was_running else "no server was running"
+        report.unchanged = not was_running
+        work.emit(ServerChanged(state="stopped"))
+        return was_running
+
+
+async def restart(work: Work, models: dict[str, ModelSettings]) -> None:
+    await down(work)
+    await up(work, models)
+
+
+@contextlib.asynccontextmanager
+async def locked(work: Work) -> AsyncIterator[None]:
+    """One of us at a time works on a project; the second waits, then finds the work done."""
+    make_state_dir(work.project)
+    with (work.project.state_dir / LOCK_FILE).open("a+") as file:
+        waiting = False
+        while not _try_lock(file):
+            if not waiting:
+                waiting = True
+                file.seek(0)
+                text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
+                work.emit(StageProgressed(stage="package", text=text))
+            await asyncio.sleep(0.05)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
+    """The running server of this project, or a new one."""
+    async with stage(work.emit, "start") as report:
+        record = await work.target.find()
+        if record is not None and await _serves_on(work, record):
+            report.unchanged = True
+        else:
+            if record is not None:
+                work.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
+                await work.target.stop(work.emit)
+            record = await work.target.start(models, work.emit)
+        report.summary = record.inference
+        work.emit(running(record))
+        return record, not report.unchanged
+
+
+async def _serves_on(work: Work, record: ServerRecord) -> bool:
+    """Whether a running server can be kept: same settings, and it answers."""
+    if record.fingerprint != fingerprint(work.project):
+        return False
+    try:
+        async with work.client(record) as client:
+            await client.models()
+    except AsteriaError:
+        return False
+    return True
+
+
+def running(record: ServerRecord) -> ServerChanged:
+    return ServerChanged(
+        state="running",
+        target=record.target,
+        pid=record.process.pid if record.process else None,
+        started_at=record.started_at,
+        inference=record.inference,
+        management=record.management,
+        metrics=record.metrics,
+    )
+
+
+async def _proven(work: Work, record: ServerRecord, models: list[ServedModel], *, is_new: bool) -> list[AsteriaError]:
+    """The stages ready, keys and predict; returns what failed, and raises it when no model is ready at all."""
+    failures: list[AsteriaError] = []
+    async with work.client(record) as client:
+        server = Attached(work, client, open_watch(work))
+        ready = []
+        for model in models:
+            try:
+                await _ready(server, model, is_new=is_new)
+                ready.append(model)
+            except AsteriaError as error:
+                failures.append(error)
+        if not ready and failures:
+            raise failures[0]
+        async with stage(work.emit, "keys") as report:
+            report.summary = await show_keys(work, client)
+        work.emit(ModelsChanged(models=tuple(await client.models())))
+        for model in ready:
+            try:
+                await prove(server, model.name, model.settings)
+            except AsteriaError as error:
+                failures.append(error)
+    return failures
+
+
+async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
+    async with stage(server.work.emit, "ready", model.name) as report:
+        record = await server.work.target.find()
+        if record is None:
+            raise ServerError("the server ended", detail=server.work.target.describe_end())
+        if not is_new:
+            report.unchanged = await _is_served(server, record, model)
+            if not report.unchanged:
+                await _load(server, record, model)
+        try:
+            found = await wait_ready(server, model.name, model.version, model.settings.startup_timeout)
+        except ServerError:
+            await _end_retries(server, model)
+            raise
+        workers = sum(worker.status == "READY" for worker in found.workers)
+        report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
+
+
+async def _is_served(server: Attached, record: ServerRecord, model: ServedModel) -> bool:
+    """Whether the very archive is loaded, served as wanted, and ready."""
+    if record.models.get(model.name) != LoadedModel.of(model):
+        return False
+    return any(found.is_ready and found.version == model.version for found in await _versions(server, model.name))
+
+
+async def _load(server: Attached, record: ServerRecord, model: ServedModel) -> None:
+    """Registers an archive in place of what is loaded under its name; raises ServerError with its cause."""
+    server.watch.poll()
+    # The default version can only be removed last (facts/torchserve section 2).
+    for found in reversed(await _versions(server, model.name)):
+        await server.client.unregister(found.name, found.version)
+    project = server.work.project
+    save_record(project, with_model(record, model.name, None))
+    try:
+        await server.client.register(
+            model.file, model.name, model.register_parameters, model.settings.startup_timeout + 30.0
+        )
+    except ServerError as error:
+        await _end_retries(server, model)
+        raise await explained(server, error, model.name, "load", "start") from error
+    save_record(project, with_model(record, model.name, LoadedModel.of(model)))
+
+
+async def _versions(server: Attached, name: str) -> list[Model]:
+    with contextlib.suppress(ServerError):
+        return await server.client.describe(name)
+    return []
+
+
+async def _end_retries(server: Attached, model: ServedModel) -> None:
+    """TorchServe would start a broken worker again for five minutes (facts/torchserve section 6)."""
+    with contextlib.suppress(AsteriaError):
+        await server.client.unregister(model.name, model.version)
+
+
+def open_watch(work: Work) -> CauseWatch:
+    """Of the current server's log, with the frames of unpacked archives led back to the project's own files."""
+    members = {}
+    for name, settings in work.project.settings.models.items():
+        # What can't be collected can't be packaged either, and that was or will be said where it matters.
+        with contextlib.suppress(AsteriaError):
+            sources = collect(work.project, name, settings)
+            members[name] = {member: work.project.relative(path) for member, path in sources.members}
+    return CauseWatch(work.target.logs(), Sources(members=members, root=str(work.project.root)))
+
+
+async def show_keys(work: Work, client: Client, *, reveal: bool = False) -> str:
+    """Emits the keys, masked unless `reveal`; returns in one line what there is."""
+    if client.keys is None:
+        return "token authorization is off"
+    keys = (await client.keys.keys()).values()
+    work.emit(KeysChanged(keys=tuple(key if reveal else masked(key) for key in keys)))
+    return f"{len(keys)} keys"
