@@ -49,7 +49,7 @@ def lay_out(entries: Iterable[Entry]) -> list[Piece]:
     """The whole archive in order: headers as bytes, contents as given, the central directory last.
 
     Raises:
-        ArchiveError: a name is too long or no text.
+        ArchiveError: a name is not valid UTF-8.
     """
     pieces: list[Piece] = []
     central: list[bytes] = []
@@ -67,12 +67,9 @@ def lay_out(entries: Iterable[Entry]) -> list[Piece]:
 
 def _encoded(name: str) -> bytes:
     try:
-        encoded = name.encode()
+        return name.encode()
     except UnicodeEncodeError as error:
         raise ArchiveError(f"the file name {name!r} is not valid UTF-8", hint="rename the file") from error
-    if len(encoded) > MAX_16:
-        raise ArchiveError(f"the member name {name[:60]}… is longer than a zip file can hold")
-    return encoded
 
 
 def _flags(name: bytes) -> int:
