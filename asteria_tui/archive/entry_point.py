@@ -63,9 +63,7 @@ def parse(source: bytes, file: str) -> ast.Module:
             return ast.parse(source, filename=file)
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text else ""
-        raise ArchiveError(
-            f"{file} does not compile", detail=f"{file}:{error.lineno}: {error.msg}{text}"
-        ) from None
+        raise ArchiveError(f"{file} does not compile", detail=f"{file}:{error.lineno}: {error.msg}{text}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ArchiveError(f"{file} does not compile", detail=str(error) or type(error).__name__) from None
 

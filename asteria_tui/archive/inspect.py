@@ -86,9 +86,7 @@ def inspect(path: Path, progress: Progress | None = None) -> ArchiveReport:
 def refuse_other_formats(path: Path) -> None:
     """Raises ArchiveError unless the file begins like a zip file, and says what it is instead."""
     if path.is_dir():
-        raise ArchiveError(
-            f"{path} is not a .mar but a directory", hint="`--archive-format no-archive` makes these"
-        )
+        raise ArchiveError(f"{path} is not a .mar but a directory", hint="`--archive-format no-archive` makes these")
     with reading(path), path.open("rb") as file:
         start = file.read(4)
     if start[:2] == b"\x1f\x8b":

@@ -108,9 +108,7 @@ def _central_header(entry: Entry, name: bytes, offset: int) -> bytes:
 
 
 def _end(count: int, length: int, offset: int) -> bytes:
-    end = END.pack(
-        b"PK\x05\x06", 0, 0, *(count if count < MAX_16 else 0xFFFF,) * 2, _fits(length), _fits(offset), 0
-    )
+    end = END.pack(b"PK\x05\x06", 0, 0, *(count if count < MAX_16 else 0xFFFF,) * 2, _fits(length), _fits(offset), 0)
     if count < MAX_16 and length < MAX_32 and offset < MAX_32:
         return end
     record = END_ZIP64.pack(

@@ -91,9 +91,7 @@ def collect(project: Project, name: str, model: ModelSettings) -> Sources:
     members = _without_conflicts(project, found)
     for member, path in members:
         if not path.is_file():
-            raise ArchiveError(
-                f"{project.relative(path)} is not a regular file", detail=f"for the member {member}"
-            )
+            raise ArchiveError(f"{project.relative(path)} is not a regular file", detail=f"for the member {member}")
     _check_config(project, model)
     if model.model_file:
         _parse(project, project.path(model.model_file))

@@ -53,7 +53,7 @@ def show(options: Options, name: Name) -> int:
         answer = await session.describe(name)
         print_value(answer)
 
-    return perform(options, "models", act, show=lambda _: None)
+    return perform(options, "models", act, narrate=False)
 
 
 def register(

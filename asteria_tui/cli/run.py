@@ -11,7 +11,7 @@ from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer
 from asteria_tui.config import Project
 from asteria_tui.errors import ExitCode
-from asteria_tui.events import Event, Step
+from asteria_tui.events import StageFailed, Step
 from asteria_tui.session import Session, open_project
 from asteria_tui.state import State
 
@@ -25,16 +25,17 @@ def perform(
     action: Action,
     *,
     project: Project | None = None,
-    show: Callable[[Event], None] | None = None,
+    narrate: bool = True,
     finish: Finish | None = None,
 ) -> int:
     """Runs `action` on a session of the project; raises ConfigError where there is no project.
 
-    `finish` prints the result from the state that the events add up to; it is not called after a failure.
+    Without `narrate` only a failure is shown as it happens. `finish` prints the result from the state that the
+    events add up to; it is not called after a failure.
     """
     chosen = project or open_project(options.project, options.overrides)
     renderer = Renderer(options)
-    return asyncio.run(_perform(chosen, stage, action, renderer, show or renderer.show, finish))
+    return asyncio.run(_perform(chosen, stage, action, renderer, narrate=narrate, finish=finish))
 
 
 async def _perform(
@@ -42,7 +43,8 @@ async def _perform(
     stage: Step,
     action: Action,
     renderer: Renderer,
-    show: Callable[[Event], None],
+    *,
+    narrate: bool,
     finish: Finish | None,
 ) -> int:
     session = Session(project)
@@ -53,7 +55,8 @@ async def _perform(
         # The clean-up of whatever is under way runs before the exit.
         loop.add_signal_handler(number, acting.cancel)
     async for event in session.events():
-        show(event)
+        if narrate or isinstance(event, StageFailed):
+            renderer.show(event)
     with contextlib.suppress(asyncio.CancelledError):
         code = await acting
         failed = session.state.failure

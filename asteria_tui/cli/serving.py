@@ -109,7 +109,7 @@ def status(options: Options) -> int:
         else:
             _print_status(state, renderer)
 
-    return perform(options, "status", Session.status, show=lambda _: None, finish=finish)
+    return perform(options, "status", Session.status, narrate=False, finish=finish)
 
 
 def _say_where(state: State, renderer: Renderer, options: Options) -> None:

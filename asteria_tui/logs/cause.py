@@ -45,9 +45,7 @@ class Sources(msgspec.Struct, frozen=True):
         if self.root and file.startswith(self.root.rstrip("/") + "/"):
             inside = PurePath(file).relative_to(self.root)
             return (
-                None
-                if any(part.startswith(".") or part == "site-packages" for part in inside.parts)
-                else str(inside)
+                None if any(part.startswith(".") or part == "site-packages" for part in inside.parts) else str(inside)
             )
         return None
 

@@ -149,9 +149,7 @@ class Causes:
             self._add(msgspec.structs.replace(death, retry_in=self._retries.get(worker)), changed)
 
     def _has_traced_load(self, model: str | None) -> bool:
-        return any(
-            cause.model == model and cause.phase == "load" and cause.traceback for cause in self._rows.values()
-        )
+        return any(cause.model == model and cause.phase == "load" and cause.traceback for cause in self._rows.values())
 
     def _retry(self, worker: str, seconds: float | None, changed: dict[_Key, Cause]) -> None:
         """The server will start `worker` again in `seconds`, or has (None)."""

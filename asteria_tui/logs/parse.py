@@ -219,9 +219,7 @@ def _whole_second(text: str, zone: dt.tzinfo | None) -> float | None:
 def _mended(line: bytes) -> bytes:
     """The first bytes of a long JSON line, closed again so that it still parses."""
     head = line[:LINE_LIMIT].decode(errors="ignore")
-    head = (
-        re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", head) if not re.search(r"(?:^|[^\\])(?:\\\\)+$", head) else head
-    )
+    head = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", head) if not re.search(r"(?:^|[^\\])(?:\\\\)+$", head) else head
     return f'{head}"}}'.encode()
 
 

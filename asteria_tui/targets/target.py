@@ -175,7 +175,5 @@ def new_record(project: Project, ports: Ports, models: Sequence[ServedModel]) ->
         ports=ports,
         fingerprint=fingerprint(project),
         settings=project.settings,
-        models={
-            model.name: LoadedModel(version=model.version, sha256=model.sha256, file=model.file) for model in models
-        },
+        models={model.name: LoadedModel.of(model) for model in models},
     )

@@ -164,9 +164,7 @@ def test_a_member_of_four_gigabytes_has_the_right_headers():
         for name, size in {"small": 10, "large": 5 << 30, "behind": 20}.items()
     ]
     pieces = layout.lay_out(entries)
-    signature, _, flags, method, _, _, crc, size, compressed, name, extra = layout.LOCAL_HEADER.unpack_from(
-        pieces[2]
-    )
+    signature, _, flags, method, _, _, crc, size, compressed, name, extra = layout.LOCAL_HEADER.unpack_from(pieces[2])
     assert (signature, flags, method, crc, name, extra) == (b"PK\x03\x04", 0, 0, 7, 5, 20)
     assert size == compressed == 0xFFFFFFFF
     assert pieces[2][-16:] == (5 << 30).to_bytes(8, "little") * 2

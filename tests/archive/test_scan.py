@@ -125,9 +125,7 @@ def test_a_flood_of_opcodes_has_an_end(scanned, monkeypatch):
     assert not report.is_clean
 
 
-@pytest.mark.parametrize(
-    "content", [b"7z\xbc\xaf\x27\x1c" + bytes(30), b"PK\x03\x04" + bytes(100)], ids=["7z", "zip"]
-)
+@pytest.mark.parametrize("content", [b"7z\xbc\xaf\x27\x1c" + bytes(30), b"PK\x03\x04" + bytes(100)], ids=["7z", "zip"])
 def test_what_cannot_be_looked_into_is_said(scanned, content):
     report = scanned({"weights.pt": content})
     assert len(report.errors) == 1

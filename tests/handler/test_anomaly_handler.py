@@ -104,9 +104,7 @@ def test_text_that_stands_inside_json_is_not_decoded_again(server):
 
 
 def test_bytes_that_torchserve_could_not_parse_are_refused_as_no_json(server):
-    assert "got text that is no JSON" in server.refusal(
-        {"body": bytearray(b'{"embedding": [')}, headers={"body": JSON}
-    )
+    assert "got text that is no JSON" in server.refusal({"body": bytearray(b'{"embedding": [')}, headers={"body": JSON})
 
 
 def test_a_sequence_is_one_score(server):

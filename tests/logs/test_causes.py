@@ -30,8 +30,7 @@ def told(text, sources=None, **fields):
 def test_an_import_error_of_the_handler_is_unmasked():
     _, cause = sorted(of("init_console.txt"), key=lambda cause: cause.exception)
     assert (
-        cause.headline
-        == "ModuleNotFoundError: No module named 'not_a_module_xyz', importfail_handler.py:1 in <module>"
+        cause.headline == "ModuleNotFoundError: No module named 'not_a_module_xyz', importfail_handler.py:1 in <module>"
     )
     assert (cause.count, cause.workers, cause.model, cause.phase) == (2, ("W-19001",), "importfail", "load")
     assert cause.retry_in == 1.0
@@ -44,9 +43,7 @@ def test_the_root_of_a_chain_is_named_first():
 
 
 def test_equal_tracebacks_of_several_workers_are_counted():
-    (cause,) = of(
-        "inference_console.txt", members={"inffail": {"inffail_handler.py": "handler/inffail_handler.py"}}
-    )
+    (cause,) = of("inference_console.txt", members={"inffail": {"inffail_handler.py": "handler/inffail_handler.py"}})
     assert (cause.count, cause.phase) == (5, "inference")
     assert set(cause.workers) == {"W-19000", "W-19001"}
     assert cause.first_at < cause.last_at
@@ -70,9 +67,7 @@ def test_every_way_to_fail_of_a_real_server():
     assert rows["flaky", "ZeroDivisionError", "inference"].count == 2
     assert rows["syn", "SyntaxError", "load"].headline == "SyntaxError: invalid syntax, syn.py:1 in <module>"
     message = rows["badinit", "RuntimeError", "load"].message
-    assert (
-        message == 'Error(s) in loading state_dict for Linear:\n\tMissing key(s) in state_dict: "weight", "bias".'
-    )
+    assert message == 'Error(s) in loading state_dict for Linear:\n\tMissing key(s) in state_dict: "weight", "bias".'
     assert "\n" not in rows["badinit", "RuntimeError", "load"].headline
 
 

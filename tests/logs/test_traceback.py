@@ -46,9 +46,7 @@ KINDS = {
     "chain": lambda: raised(chained()),
     "group": lambda: raised(ExceptionGroup("many", [ValueError("one"), KeyError("two")])),
     "nested group": lambda: raised(ExceptionGroup("a", [ExceptionGroup("b", [TypeError("deep")]), KeyError("k")])),
-    "indented message": lambda: raised(
-        RuntimeError("Error(s) in loading:\n\tMissing key(s)\n\tUnexpected key(s)")
-    ),
+    "indented message": lambda: raised(RuntimeError("Error(s) in loading:\n\tMissing key(s)\n\tUnexpected key(s)")),
     "deep": lambda: raised(RecursionError("x")),
 }
 

@@ -1,0 +1,5 @@
+"""`python -m asteria_tui`."""
+
+from asteria_tui.cli.main import main
+
+main()

@@ -1,0 +1,198 @@
+"""Real projects, real commands, one real server shared by every test that does not break it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FREE_PORTS = {
+    f"ASTERIA_SERVER_{name}_PORT": "0"
+    for name in ("INFERENCE", "MANAGEMENT", "METRICS", "GRPC_INFERENCE", "GRPC_MANAGEMENT")
+}
+COMMAND = [sys.executable, "-m", "asteria_tui"]
+LONGEST = 180
+"""Seconds after which a command of ours hangs; the longest takes about 15 on two busy cores."""
+
+
+class Done:
+    """One command that ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def all(self, event: str) -> list[dict[str, Any]]:
+        return [found for found in self.events if found["event"] == event]
+
+    def one(self, event: str) -> dict[str, Any]:
+        [found] = self.all(event)
+        return found
+
+    def __repr__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+class Folder:
+    """A project folder and the commands run in it."""
+
+    def __init__(self, path: Path, **env: str) -> None:
+        self.path = path
+        self.env = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"} | FREE_PORTS | env
+
+    def write(self, name: str, text: str) -> Path:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text))
+        return file
+
+    def run(self, *arguments: str, code: int | None = 0, stdin: str = "", **env: str) -> Done:
+        """Runs `asteria-tui …` here and checks its exit status; no traceback of ours may show."""
+        ended = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.path,
+            env=self.env | env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
+        assert "Traceback" not in done.err, done
+        assert "a bug in asteria-tui" not in done.out + done.err, done
+        if code is not None:
+            assert done.code == code, done
+        return done
+
+    @contextmanager
+    def started(self, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on while the test does; ended with the block at the latest."""
+        with subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=self.path,
+            env=self.env | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGINT)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return json.loads((self.path / ".asteria/server/state.json").read_text())
+
+    @property
+    def java(self) -> psutil.Process:
+        return psutil.Process(self.state["process"]["pid"])
+
+    def left_over(self) -> list[str]:
+        """Processes that know this folder, and files of a server that should be gone."""
+        here = str(self.path.resolve())
+        found = []
+        for process in psutil.process_iter(["pid", "cmdline", "environ"]):
+            if process.pid == os.getpid():
+                continue
+            if here in " ".join(process.info["cmdline"] or ()) or here in (process.info["environ"] or {}).get(
+                "TEMP", ""
+            ):
+                found.append(f"{process.pid} {process.info['cmdline']}")
+        server = self.path / ".asteria/server"
+        found += [str(file) for file in server.glob("*") if file.name != "logs"]
+        found += [str(file) for file in self.path.rglob("*.partial*")]
+        return found
+
+    def down(self) -> None:
+        self.run("down")
+        assert self.left_over() == []
+
+
+MakeFolder = Callable[..., Folder]
+
+ECHO = """
+    def handle(data, context):
+        if data is None:
+            return None
+        answers = []
+        for item in data:
+            body = item.get("body")
+            if isinstance(body, dict) and "sleep" in body:
+                import time
+                time.sleep(body["sleep"])
+            if isinstance(body, dict) and "raise" in body:
+                raise ValueError(body["raise"])
+            if isinstance(body, dict) and body.get("exit"):
+                import os
+                os._exit(3)
+            answers.append({"echo": body if not isinstance(body, (bytes, bytearray)) else body.decode()})
+        return answers
+"""
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Iterator[MakeFolder]:
+    """Makes project folders, and stops whatever still runs in them afterwards."""
+    made: list[Folder] = []
+
+    def make(name: str = "project", handler: str = ECHO, toml: str | None = None, **env: str) -> Folder:
+        path = tmp_path / name
+        path.mkdir(parents=True)
+        folder = Folder(path, **env)
+        folder.write("handler.py", handler)
+        folder.write("samples/first.json", '{"hello": "world"}')
+        folder.write(
+            "asteria.toml", toml if toml is not None else '[models.echo]\nhandler = "handler.py"\nsamples = "samples"\n'
+        )
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        if (folder.path / ".asteria/server/state.json").exists():
+            folder.run("down", code=None)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    """One project with several models on one server, for every test that leaves it as it was."""
+    folder = Folder(tmp_path_factory.mktemp("shared"))
+    folder.write("handler.py", ECHO)
+    folder.write("samples/first.json", '{"hello": "world"}')
+    folder.write("samples/second.json", '{"hello": "again"}')
+    folder.write(
+        "asteria.toml",
+        """
+        [models.echo]
+        handler = "handler.py"
+        samples = "samples"
+        response_timeout = 20
+
+        [models.tokenizer]
+        version = "2.1"
+        handler = "handler.py"
+
+        [server.properties]
+        job_queue_size = "2"
+        """,
+    )
+    folder.first_up = folder.run("up", "--json")  # type: ignore[attr-defined]
+    yield folder
+    folder.down()
