@@ -7,7 +7,7 @@ import pickle
 import zipfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asteria_tui.archive import scan as scan_module
@@ -169,6 +169,7 @@ def test_no_archive_at_all(tmp_path):
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),
     st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
 )
+@example([(776, 0)], zipfile.ZIP_STORED)  # a member without a name
 def test_a_damaged_archive_never_makes_another_error_than_ours(tmp_path_factory, changes, method):
     weights = zipped({"archive/data.pkl": EVIL, "archive/data/0": bytes(100)}, method)
     manifest = '{"model": {"modelName": "m", "handler": "h.py", "serializedFile": "weights.pt"}}'
