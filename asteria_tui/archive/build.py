@@ -6,18 +6,21 @@ import hashlib
 import os
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from asteria_tui.archive.crc import crc32_of
-from asteria_tui.archive.files import Progress, blocks, reading, replacement, sha256_of, write_all
+from asteria_tui.archive.files import Progress, blocks, reading, replacement, write_all
 from asteria_tui.archive.layout import Entry, Piece, lay_out
 from asteria_tui.archive.sources import MANIFEST_NAME, Sources
 from asteria_tui.errors import ArchiveError
+
+Result = TypeVar("Result")
 
 # The archive must depend on its sources alone, and TorchServe only warns where the date is missing
 # (facts/torchserve section 3). The earliest date a zip can carry, in the official day-first form.
@@ -44,9 +47,8 @@ def build(sources: Sources, target: Path, progress: Progress | None = None) -> B
         ArchiveError: a source cannot be read or changes meanwhile, or `target` cannot be written. What lay
             at `target` is still there.
     """
-    paths = [path for _, path in sources.members]
-    before = [_stat(path) for path in paths]
-    sizes = [stat[0] for stat in before]
+    before = [_stat(path) for _, path in sources.members]
+    sizes = [size for size, _, _ in before]
     total = sum(sizes)
 
     def first_half(done: int, total: int) -> None:
@@ -57,27 +59,22 @@ def build(sources: Sources, target: Path, progress: Progress | None = None) -> B
         if progress:
             progress((total + done) // 2, total)
 
-    checksums = crc32_of(paths, sizes, first_half)
-    manifest = manifest_of(sources)
-    pieces = lay_out(
-        [
-            *(
-                Entry(name=name, content=path, size=size, crc=crc)
-                for (name, path), size, crc in zip(sources.members, sizes, checksums, strict=True)
-            ),
-            Entry(name=MANIFEST_NAME, content=manifest, size=len(manifest), crc=zlib.crc32(manifest)),
-        ]
-    )
+    pieces = lay_out(_entries(sources, sizes, first_half))
     sha256 = _unchanged(pieces, target, total, second_half)
     changed = sha256 is None
     if sha256 is None:
         with replacement(target) as descriptor:
             sha256 = _write(pieces, descriptor, total, second_half)
-            for path, stat in zip(paths, before, strict=True):
+            for (_, path), stat in zip(sources.members, before, strict=True):
                 if _stat(path) != stat:
                     raise ArchiveError(f"{path} changed while it was packaged", hint="package again")
-    size = target.stat().st_size
-    return BuiltArchive(path=target, sha256=sha256, size=size, members=len(sources.members) + 1, changed=changed)
+    return BuiltArchive(
+        path=target,
+        sha256=sha256,
+        size=total + sum(len(piece) for piece in pieces if isinstance(piece, bytes)),
+        members=len(sources.members) + 1,
+        changed=changed,
+    )
 
 
 def manifest_of(sources: Sources) -> bytes:
@@ -97,6 +94,18 @@ def manifest_of(sources: Sources) -> bytes:
     manifest = Manifest(runtime=sources.runtime, model=model)
     manifest.manifest_dict["createdOn"] = CREATED_ON
     return str(manifest).encode()
+
+
+def _entries(sources: Sources, sizes: Sequence[int], progress: Progress) -> list[Entry]:
+    checksums = crc32_of([path for _, path in sources.members], sizes, progress)
+    manifest = manifest_of(sources)
+    return [
+        *(
+            Entry(name=name, content=path, size=size, crc=crc)
+            for (name, path), size, crc in zip(sources.members, sizes, checksums, strict=True)
+        ),
+        Entry(name=MANIFEST_NAME, content=manifest, size=len(manifest), crc=zlib.crc32(manifest)),
+    ]
 
 
 def _stat(path: Path) -> tuple[int, int, int]:
@@ -133,22 +142,30 @@ def _unchanged(pieces: Sequence[Piece], target: Path, total: int, progress: Prog
     The central directory at its end holds every name, size and CRC: unless that is equal nothing is hashed.
     """
     end = pieces[-1]
-    if not isinstance(end, bytes) or not target.is_file():
+    with reading(target):
+        if not isinstance(end, bytes) or not target.is_file():
+            return None
+        start = max(0, target.stat().st_size - len(end))
+    if b"".join(map(bytes, blocks(target, start))) != end:
         return None
-    size = target.stat().st_size
-    if b"".join(map(bytes, blocks(target, max(0, size - len(end))))) != end:
-        return None
-    with ThreadPoolExecutor(1) as pool:
-        theirs = pool.submit(sha256_of, target)
-        ours = _hash(pieces, total, progress, beside=theirs)
+
+    def hash_theirs(stop: threading.Event) -> str:
+        digest = hashlib.sha256()
+        for block in blocks(target):
+            if stop.is_set():
+                break
+            digest.update(block)
+        return digest.hexdigest()
+
+    with _beside(hash_theirs) as theirs:
+        ours = _hash(pieces, total, progress, theirs)
         return ours if theirs.result() == ours else None
 
 
 def _write(pieces: Sequence[Piece], descriptor: int, total: int, progress: Progress) -> str:
     """Writes in one thread, hashes in this one; gives the SHA-256."""
-    stop = threading.Event()
 
-    def write() -> None:
+    def write(stop: threading.Event) -> None:
         for piece in pieces:
             for block in _contents(piece):
                 if stop.is_set():
@@ -156,11 +173,18 @@ def _write(pieces: Sequence[Piece], descriptor: int, total: int, progress: Progr
                 write_all(descriptor, block)
         os.fsync(descriptor)
 
+    with _beside(write) as written:
+        sha256 = _hash(pieces, total, progress, written)
+        written.result()
+    return sha256
+
+
+@contextmanager
+def _beside(work: Callable[[threading.Event], Result]) -> Iterator[Future[Result]]:
+    """Does `work` in a thread while the block runs; its event is set when the block ends, however it ends."""
+    stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(write)
         try:
-            sha256 = _hash(pieces, total, progress, beside=written)
-            written.result()
+            yield pool.submit(work, stop)
         finally:
             stop.set()
-    return sha256

@@ -51,11 +51,11 @@ def sha256_of(path: Path, progress: Progress | None = None) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what the operating system says about reading `path` into an ArchiveError."""
+    """Turns what the operating system says about reading `path`, or a file below it, into an ArchiveError."""
     try:
         yield
     except OSError as error:
-        raise ArchiveError(f"cannot read {path}", detail=error.strerror or str(error)) from error
+        raise ArchiveError(f"cannot read {error.filename or path}", detail=error.strerror or str(error)) from error
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def replacement(target: Path) -> Iterator[int]:
         ArchiveError: the directory cannot be written, or the disk is full; `target` is as it was.
     """
     # A link stays a link: what it points to is replaced.
-    target = target.resolve()
+    target = Path(os.path.realpath(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")

@@ -181,7 +181,8 @@ def _content(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes], *, is_wanted: bool
 ) -> Iterator[IO[bytes] | None]:
     """What a member holds, in a form that can seek; None where it cannot be a pickle and is not `is_wanted`."""
-    if info.is_dir() or not info.file_size:
+    # Not is_dir(): it fails on an empty name.
+    if info.filename.endswith("/") or not info.file_size:
         yield None
         return
     with archive.open(info) as member:

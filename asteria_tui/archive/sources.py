@@ -75,32 +75,19 @@ def collect(project: Project, name: str, model: ModelSettings) -> Sources:
     if model.handler is None:
         raise ArchiveError(f"{name} has no handler to package", hint=f"set `handler` in [models.{name}]")
     handler = understand_handler(model.handler, model.runtime)
-    found: list[tuple[str, Path]] = []
-    for given in (
-        handler.path,
-        model.serialized_file,
-        model.model_file,
-        model.requirements_file,
-        model.config_file,
-    ):
-        if given:
-            path = _existing(project, given)
-            found.append((path.name, path))
-    for given in model.extra_files:
-        found += _extra(project, given)
-    members = _without_conflicts(project, found)
-    for member, path in members:
-        if not path.is_file():
-            raise ArchiveError(f"{project.relative(path)} is not a regular file", detail=f"for the member {member}")
-    _check_config(project, model)
-    if model.model_file:
-        _parse(project, project.path(model.model_file))
+    with reading(project.root):
+        members = _members(project, model, handler)
+        _check_config(project, model)
+        if model.model_file:
+            path = project.path(model.model_file)
+            parse(path.read_bytes(), project.relative(path))
+        entry_point = _entry_point(project, handler, model.runtime)
     return Sources(
         name=name,
         version=model.version,
         runtime=model.runtime,
         handler=handler.manifest,
-        entry_point=_entry_point(project, handler, model.runtime),
+        entry_point=entry_point,
         serialized_file=_base(model.serialized_file),
         model_file=_base(model.model_file),
         requirements_file=_base(model.requirements_file),
@@ -124,6 +111,21 @@ def understand_handler(given: str, runtime: str) -> Handler:
     return Handler(path=path, function=None, manifest=Path(file).name)
 
 
+def _members(project: Project, model: ModelSettings, handler: Handler) -> tuple[tuple[str, Path], ...]:
+    single = (handler.path, model.serialized_file, model.model_file, model.requirements_file, model.config_file)
+    paths = [_existing(project, given) for given in single if given]
+    found = [(path.name, path) for path in paths]
+    for given in model.extra_files:
+        found += _extra(project, given)
+    members = _without_conflicts(project, found)
+    for member, path in members:
+        if not path.is_file():
+            raise ArchiveError(
+                f"{project.relative(path)} is not a regular file", detail=f"for the member {member}"
+            )
+    return members
+
+
 def _base(given: str | None) -> str | None:
     return Path(given).name if given else None
 
@@ -134,8 +136,7 @@ def _existing(project: Project, given: str) -> Path:
         return path
     near: list[str] = []
     if path.parent.is_dir():
-        with reading(path.parent):
-            near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
     raise ArchiveError(
         f"{project.relative(path)} does not exist",
         hint=f"did you mean {project.relative(path.parent / near[0])}?" if near else "",
@@ -236,19 +237,13 @@ def _without_conflicts(project: Project, found: list[tuple[str, Path]]) -> tuple
     return tuple(sorted(members.items()))
 
 
-def _parse(project: Project, path: Path) -> None:
-    with reading(path):
-        parse(path.read_bytes(), project.relative(path))
-
-
 def _entry_point(project: Project, handler: Handler, runtime: str) -> str:
     if handler.path is None:
         return f"built-in {handler.manifest}"
     if runtime == "LSP":
         return f"library {handler.manifest}"
     path = project.path(handler.path)
-    with reading(path):
-        return find_entry_point(path.read_bytes(), project.relative(path), handler.function)
+    return find_entry_point(path.read_bytes(), project.relative(path), handler.function)
 
 
 def _check_config(project: Project, model: ModelSettings) -> None:
@@ -261,9 +256,7 @@ def _check_config(project: Project, model: ModelSettings) -> None:
     import yaml
 
     path = project.path(model.config_file)
-    with reading(path):
-        text = path.read_bytes()
     try:
-        yaml.safe_load(text)
+        yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
         raise ArchiveError(f"{project.relative(path)} is not valid YAML", detail=str(error)) from error

@@ -37,3 +37,20 @@ def test_a_comma_in_a_name(workshop):
         build_official(
             workshop.project, "echo", workshop.model(extra_files=("a,b.txt",)), workshop.root / "store/echo.mar"
         )
+
+
+def test_cancelling_ends_the_tool(workshop):
+    workshop.write("weights.pt", bytes(range(256)) * 400_000)
+
+    def cancel(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_official(
+            workshop.project,
+            "echo",
+            workshop.model(serialized_file="weights.pt"),
+            workshop.root / "echo.mar",
+            cancel,
+        )
+    assert sorted(path.name for path in workshop.root.iterdir()) == ["handler.py", "weights.pt"]

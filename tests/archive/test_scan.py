@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import zipfile
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from asteria_tui.archive import scan as scan_module
+from asteria_tui.archive.inspect import inspect
 from asteria_tui.archive.scan import scan
 from asteria_tui.errors import ArchiveError
 
@@ -156,3 +160,24 @@ def test_no_archive_at_all(tmp_path):
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(ArchiveError, match="truncated or damaged"):
         scan(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+)
+@example([(776, 0)], zipfile.ZIP_STORED)  # a member without a name
+def test_a_damaged_archive_never_makes_another_error_than_ours(tmp_path_factory, changes, method):
+    weights = zipped({"archive/data.pkl": EVIL, "archive/data/0": bytes(100)}, method)
+    manifest = '{"model": {"modelName": "m", "handler": "h.py", "serializedFile": "weights.pt"}}'
+    content = bytearray(
+        zipped({"weights.pt": weights, "h.py": "def handle(): ...", "MAR-INF/MANIFEST.json": manifest}, method)
+    )
+    for position, value in changes:
+        content[position % len(content)] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.mar"
+    path.write_bytes(content)
+    for look in scan, inspect:
+        with contextlib.suppress(ArchiveError):
+            assert look(path).path == path

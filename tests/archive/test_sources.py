@@ -168,3 +168,7 @@ def test_a_compiled_handler_is_taken_as_it_is(workshop):
     sources = workshop.collect(handler="handler", runtime="LSP")
     assert sources.runtime == "LSP"
     assert len(sources.members) == 1
+
+
+def test_a_name_that_is_too_long_for_the_system(workshop):
+    assert "cannot read" in broken(workshop, handler="x" * 300)
