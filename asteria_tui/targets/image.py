@@ -6,6 +6,7 @@ Blocking, as the Docker SDK is: call it in a thread. A `progress` that raises en
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import re
 import string
@@ -126,7 +127,8 @@ def build(
             buildargs=arguments,
             labels={label: value or "" for label, value in given.items()},
         )
-        image_id = follow(lines, progress, arguments)
+        with contextlib.closing(lines):  # lets go of the connection, and with it of the build
+            image_id = follow(lines, progress, arguments)
         if former and former.id != image_id:
             _remove_former(client, former.id)
     return BuiltImage(tag=tag, id=image_id, seconds=time.monotonic() - started, skipped=False)
@@ -151,13 +153,15 @@ def find(client: DockerClient, tag: str) -> Image | None:
 
 
 def _remove_former(client: DockerClient, image_id: str) -> None:
-    """The image that lost its name to the new one; its layers stay as the cache of the next build."""
+    """The image that lost its name to the new one; layers that the new one shares stay."""
     from docker.errors import APIError  # noqa: PLC0415 see above
 
     try:
-        client.api.remove_image(image_id, noprune=True)
+        # Removing by id would take an only other name along.
+        if not client.images.get(image_id).tags:
+            client.images.remove(image_id)
     except APIError:
-        return  # a container runs on it, or it has another name
+        return  # a container runs on it
 
 
 def make_context(project: Project, wheelhouse: Path | None = None) -> BuildContext:

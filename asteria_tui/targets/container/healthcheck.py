@@ -1,7 +1,7 @@
 """Says whether the models of this container can answer: exit status 0, or 1 with the reason.
 
 `/ping` says Healthy without models and while workers crash-loop (facts/torchserve section 0), so the management
-API is asked: every model that is meant to have workers has one that is READY, and there is at least one such model.
+API is asked: every model that is meant to have workers has one that is READY, and there is at least one such.
 """
 
 from __future__ import annotations
