@@ -16,6 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.docker_engine import (  # noqa: F401 fixtures and a hook of pytest
+    docker_engine,
+    pytest_runtest_setup,
+    torchserve_image,
+    wheelhouse,
+)
+
 ROOT = Path(__file__).resolve().parent.parent
 FREE_PORTS = {
     f"ASTERIA_SERVER_{name}_PORT": "0"
@@ -127,6 +134,11 @@ class Folder:
 
 MakeFolder = Callable[..., Folder]
 
+ECHO_PROJECT = """
+    [models.echo]
+    handler = "handler.py"
+    samples = "samples"
+"""
 ECHO = """
     def handle(data, context):
         if data is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -97,10 +98,10 @@ def test_no_worker_and_a_full_queue_are_told_apart(shared: Folder):
     shared.run("models", "scale", "tokenizer", "1")
 
     slow = ("predict", "-m", "tokenizer", "-d", '{"sleep": 4}')
-    with shared.started(*slow) as first, shared.started(*slow) as second, shared.started(*slow) as third:
-        with shared.started(*slow) as fourth, shared.started(*slow) as fifth:
-            ended = [process.communicate(timeout=60) for process in (first, second, third, fourth, fifth)]
-            codes = [process.returncode for process in (first, second, third, fourth, fifth)]
+    with ExitStack() as stack:
+        sent = [stack.enter_context(shared.started(*slow)) for _ in range(5)]
+        ended = [process.communicate(timeout=60) for process in sent]
+        codes = [process.returncode for process in sent]
     assert 0 in codes
     refused = [err for (_, err), code in zip(ended, codes, strict=True) if code != 0]
     assert refused

@@ -26,20 +26,31 @@ def until(is_true: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+IMPORTS = """
+import not_there
+
+def handle(data, context):
+    return data
+"""
+RAISES = """
+class Handler:
+    def initialize(self, context):
+        raise {}
+
+    def handle(self, data, context):
+        return data
+"""
+
+
 @pytest.mark.parametrize(
     ("handler", "headline"),
     [
-        ("import not_there\n\ndef handle(data, context):\n    return data\n",
-         "ModuleNotFoundError: No module named 'not_there', handler.py:1 in <module>"),
-        ("class Handler:\n    def initialize(self, context):\n        raise KeyError('threshold')\n\n"
-         "    def handle(self, data, context):\n        return data\n",
-         "KeyError: 'threshold', handler.py:3 in initialize"),
-        ("class Handler:\n    def initialize(self, context):\n        raise RuntimeError('boom')\n\n"
-         "    def handle(self, data, context):\n        return data\n",
-         "RuntimeError: boom, handler.py:3 in initialize"),
+        (IMPORTS, "ModuleNotFoundError: No module named 'not_there', handler.py:2 in <module>"),
+        (RAISES.format("KeyError('threshold')"), "KeyError: 'threshold', handler.py:4 in initialize"),
+        (RAISES.format("RuntimeError('boom')"), "RuntimeError: boom, handler.py:4 in initialize"),
     ],
     ids=["import", "initialize", "RuntimeError"],
-)  # fmt: skip
+)
 def test_a_handler_that_does_not_start(make_folder: MakeFolder, handler: str, headline: str):
     """At a cold start the server is stopped again; on a running one the model goes, the server stays."""
     folder = make_folder(handler=handler)

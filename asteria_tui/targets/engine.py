@@ -1,0 +1,171 @@
+"""Which Docker engine: found the way the `docker` command finds it, and in the places where it does not look.
+
+Blocking, as the Docker SDK is: call it in a thread. The SDK is imported when an engine is spoken to, not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from asteria_tui.errors import TargetError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+PROBE_SECONDS = 5
+TIMEOUT_SECONDS = 60
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where an engine may be."""
+
+    address: str
+    """`unix:///…`, `tcp://…`, `ssh://…`."""
+    named_by: str
+    """What says so: `DOCKER_HOST`, `docker context NAME`, or the kind of engine whose usual place it is."""
+
+
+def connect(environment: Mapping[str, str] | None = None) -> DockerClient:
+    """A client of the first engine that answers.
+
+    DOCKER_HOST, or else the current docker context, is taken at its word; without either, the usual sockets are
+    tried.
+
+    Raises:
+        TargetError: none answers; `detail` has one line for each place that was tried, `hint` what to do.
+    """
+    environment = os.environ if environment is None else environment
+    refusals: dict[Endpoint, str] = {}
+    for endpoint in endpoints(environment):
+        try:
+            return _client(endpoint, environment)
+        except OSError as error:  # requests' errors are OSErrors too
+            refusals[endpoint] = error.strerror or str(error)
+    raise TargetError(
+        "no Docker engine answers",
+        detail="\n".join(f"{place.named_by}, {place.address}: {refusal}" for place, refusal in refusals.items()),
+        hint=_hint(refusals),
+    )
+
+
+def _client(endpoint: Endpoint, environment: Mapping[str, str]) -> DockerClient:
+    """Raises OSError. A socket is asked by hand first: that is quick, and its errors are plain."""
+    path = endpoint.address.removeprefix("unix://")
+    is_socket = path != endpoint.address
+    if is_socket:
+        _ping(path)
+    import docker  # noqa: PLC0415 see above
+
+    try:
+        if is_socket:
+            return docker.DockerClient(base_url=endpoint.address, timeout=TIMEOUT_SECONDS)
+        # The SDK knows the certificates of DOCKER_CERT_PATH and of contexts.
+        return docker.from_env(environment=dict(environment), timeout=TIMEOUT_SECONDS, use_ssh_client=True)
+    except docker.errors.DockerException as error:
+        raise OSError(str(error)) from error
+
+
+def _ping(path: str) -> None:
+    """Raises OSError unless an engine answers on this socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PROBE_SECONDS)
+        connection.connect(path)
+        connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+        status = connection.recv(64).split(b"\r\n")[0].decode(errors="replace")
+    if " 200" not in status:
+        raise OSError(f"answers {status!r}, which no engine does")
+
+
+def _hint(refusals: Mapping[Endpoint, str]) -> str:
+    forbidden = [place.address for place, refusal in refusals.items() if refusal == os.strerror(errno.EACCES)]
+    if forbidden:
+        return (
+            f"you may not use {forbidden[0]}: `sudo usermod -aG docker $USER` and a new login let you, "
+            "`dockerd-rootless-setuptool.sh install` and Podman do without"
+        )
+    if len(refusals) == 1:
+        return "start that engine, or unset what names it; `docker context ls` lists the others"
+    return "start Docker or Podman; DOCKER_HOST names an engine elsewhere; `--target local` needs none"
+
+
+@contextlib.contextmanager
+def talking(doing: str) -> Iterator[None]:
+    """Turns what the SDK raises into a TargetError that says what was being done.
+
+    Use it around calls whose failure has no meaning of its own; catch NotFound and its kin inside.
+    """
+    from docker.errors import APIError, DockerException  # noqa: PLC0415 see above
+    from requests import RequestException  # noqa: PLC0415 see above
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 see above; streams raise it bare
+
+    try:
+        yield
+    except APIError as error:
+        raise TargetError(f"{doing}: the Docker engine refused", detail=str(error.explanation or error)) from error
+    except (DockerException, RequestException, HTTPError) as error:
+        raise TargetError(
+            f"{doing}: the Docker engine does not answer",
+            detail=str(error),
+            hint="is it still running? `docker info` tells",
+        ) from error
+
+
+def endpoints(environment: Mapping[str, str]) -> list[Endpoint]:
+    """Where to look, in order."""
+    if host := environment.get("DOCKER_HOST"):
+        return [Endpoint(host, "DOCKER_HOST")]
+    if context := _current_context(environment):
+        return [context]
+    home = Path(environment.get("HOME") or Path.home())
+    runtime = Path(environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    places = {
+        "Docker, rootless": runtime / "docker.sock",
+        "Docker": Path("/var/run/docker.sock"),
+        "Docker Desktop": home / ".docker/desktop/docker.sock",
+        "Docker Desktop on macOS": home / ".docker/run/docker.sock",
+        "Colima": home / ".colima/default/docker.sock",
+        "OrbStack": home / ".orbstack/run/docker.sock",
+        "Podman, rootless": runtime / "podman/podman.sock",
+        "Podman": Path("/run/podman/podman.sock"),
+    }
+    return [Endpoint(f"unix://{path}", kind) for kind, path in places.items()]
+
+
+def _current_context(environment: Mapping[str, str]) -> Endpoint | None:
+    """The context that `docker context use` or DOCKER_CONTEXT chose; None for the default one.
+
+    The docker command keeps each in `meta.json`, in a folder named by the SHA-256 of the context's name.
+    """
+    config = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or Path.home(), ".docker"))
+    name = (
+        environment.get("DOCKER_CONTEXT") or _read_json(config / "config.json").get("currentContext") or "default"
+    )
+    if name == "default":
+        return None
+    meta = config / "contexts" / "meta" / hashlib.sha256(str(name).encode()).hexdigest() / "meta.json"
+    host = _read_json(meta).get("Endpoints", {}).get("docker", {}).get("Host")
+    if not host:
+        raise TargetError(
+            f"the docker context {name!r} has no address",
+            detail=f"looked in {meta}",
+            hint="`docker context ls` lists the contexts, `docker context use default` leaves this one",
+        )
+    return Endpoint(str(host), f"docker context {name}")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
