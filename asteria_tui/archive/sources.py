@@ -120,9 +120,7 @@ def _members(project: Project, model: ModelSettings, handler: Handler) -> tuple[
     members = _without_conflicts(project, found)
     for member, path in members:
         if not path.is_file():
-            raise ArchiveError(
-                f"{project.relative(path)} is not a regular file", detail=f"for the member {member}"
-            )
+            raise ArchiveError(f"{project.relative(path)} is not a regular file", detail=f"for the member {member}")
     return members
 
 

@@ -62,7 +62,7 @@ class _JsonLine(msgspec.Struct):
 
 
 class Origin(NamedTuple):
-    """What the names of a thread and a logger tell: `W-9000-anomaly_1.0-stdout`, `MODEL_LOG`."""
+    """What the names of a thread and a logger tell: `W-9000-resnet_1.0-stdout`, `MODEL_LOG`."""
 
     thread: str
     logger: str

@@ -64,7 +64,7 @@ def _client(endpoint: Endpoint, environment: Mapping[str, str]) -> DockerClient:
     is_socket = path != endpoint.address
     if is_socket:
         _ping(path)
-    import docker  # noqa: PLC0415 see above
+    import docker
 
     try:
         if is_socket:
@@ -104,9 +104,9 @@ def talking(doing: str) -> Iterator[None]:
 
     Use it around calls whose failure has no meaning of its own; catch NotFound and its kin inside.
     """
-    from docker.errors import APIError, DockerException  # noqa: PLC0415 see above
-    from requests import RequestException  # noqa: PLC0415 see above
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415 see above; streams raise it bare
+    from docker.errors import APIError, DockerException
+    from requests import RequestException
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
@@ -147,9 +147,7 @@ def _current_context(environment: Mapping[str, str]) -> Endpoint | None:
     The docker command keeps each in `meta.json`, in a folder named by the SHA-256 of the context's name.
     """
     config = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or Path.home(), ".docker"))
-    name = (
-        environment.get("DOCKER_CONTEXT") or _read_json(config / "config.json").get("currentContext") or "default"
-    )
+    name = environment.get("DOCKER_CONTEXT") or _read_json(config / "config.json").get("currentContext") or "default"
     if name == "default":
         return None
     meta = config / "contexts" / "meta" / hashlib.sha256(str(name).encode()).hexdigest() / "meta.json"

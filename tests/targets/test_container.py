@@ -71,9 +71,7 @@ class Management(BaseHTTPRequestHandler):
             keys["management"] = {"key": "new", "expiration time": "2999-01-01T00:00:00.1Z"}
             self.key_file.write_text(json.dumps(keys))
             return self.answer(200, None)
-        return self.answer(
-            200, [described()] if self.path == "/models/m/all" else {"models": [{"modelName": "m"}]}
-        )
+        return self.answer(200, [described()] if self.path == "/models/m/all" else {"models": [{"modelName": "m"}]})
 
     def answer(self, status, content):
         body = b"" if content is None else json.dumps(content).encode()

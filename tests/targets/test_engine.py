@@ -100,9 +100,7 @@ def test_context_without_address_is_an_error(tmp_path):
 def test_without_a_context_the_usual_sockets_are_tried(tmp_path, content):
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker" / "config.json").write_text(content)
-    places = [
-        place.address for place in engine.endpoints({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/run/user/7"})
-    ]
+    places = [place.address for place in engine.endpoints({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/run/user/7"})]
     assert places[0] == "unix:///run/user/7/docker.sock"
     assert {
         "unix:///var/run/docker.sock",

@@ -46,9 +46,7 @@ def test_context_holds_what_the_dockerfile_copies_and_nothing_else(tmp_path, whe
             "wheels/one-1.0-py3-none-any.whl",
             "wheels/two-1.0-py3-none-any.whl",
         }
-        copied = {
-            word for line in lines_of(tar, "Dockerfile") if line.startswith("COPY ") for word in line.split()
-        }
+        copied = {word for line in lines_of(tar, "Dockerfile") if line.startswith("COPY ") for word in line.split()}
     assert {"launch.py", "healthcheck.py", "config.properties", "constraints.txt", "requirements.txt"} < copied
 
 
@@ -167,9 +165,7 @@ def failure(lines, arguments=None) -> TargetError:
 
 def test_failing_step_shows_its_own_last_lines():
     output = [f"line {i}" for i in range(30)]
-    error = failure(
-        [*said("Step 1/3 : RUN a", "of the first step", "Step 2/3 : RUN b", *output), {"error": "code 3"}]
-    )
+    error = failure([*said("Step 1/3 : RUN a", "of the first step", "Step 2/3 : RUN b", *output), {"error": "code 3"}])
     assert error.title == "building the image failed at step 2/3: RUN b"
     assert error.detail.splitlines() == [*output[-image.KEPT_LINES :], "code 3"]
 
