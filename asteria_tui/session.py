@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from asteria_tui.server.client import Client
     from asteria_tui.workflow.discovery import Guess
 
+WORKER_TIMEOUT = 300.0
+"""Seconds for a call that waits for workers to load a model of any size."""
 MOST_WAITING = 10_000
 """Events that may wait for a slow reader; beyond that log batches are dropped, never anything else."""
 
@@ -206,12 +208,27 @@ class Session:
             except InferenceError:
                 return await client.describe_raw(name)
 
-    async def manage(self, act: Callable[[Client], Awaitable[Any]]) -> Any:
+    async def list_models(self) -> None:
+        await self._manage(lambda client: client.models())
+
+    async def register(self, file: str, name: str | None, parameters: Mapping[str, int]) -> None:
+        """`parameters` by the names of the register API, such as `initial_workers`."""
+        await self._manage(lambda client: client.register(file, name, parameters, timeout=WORKER_TIMEOUT))
+
+    async def unregister(self, name: str, version: str | None) -> None:
+        await self._manage(lambda client: client.unregister(name, version))
+
+    async def scale(self, name: str, workers: int, version: str | None) -> None:
+        await self._manage(lambda client: client.scale(name, workers, version))
+
+    async def set_default(self, name: str, version: str) -> None:
+        await self._manage(lambda client: client.set_default(name, version))
+
+    async def _manage(self, act: Callable[[Client], Awaitable[object]]) -> None:
         """One call of the management API, then the models as they are after it."""
         from asteria_tui.workflow.look import show_models
 
         record = await self.running()
         async with self.work.client(record) as client:
-            answer = await act(client)
+            await act(client)
             await show_models(self.work, client, record)
-            return answer

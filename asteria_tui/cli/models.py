@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
 from asteria_tui.cli.options import Options, with_options
 from asteria_tui.cli.render import Renderer, print_value
-from asteria_tui.cli.run import perform
+from asteria_tui.cli.run import Action, perform
 from asteria_tui.session import Session
 from asteria_tui.state import State
-
-if TYPE_CHECKING:
-    from asteria_tui.server.client import Client
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str | None, typer.Option("--version", help="One version instead of the default one.")]
@@ -43,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_models(options: Options) -> int:
     """Every version of every model, with its workers."""
-    return _manage(options, lambda client: client.models())
+    return _manage(options, Session.list_models)
 
 
 def show(options: Options, name: Name) -> int:
@@ -65,17 +62,17 @@ def register(
     max_batch_delay: Annotated[int, typer.Option(min=0, help="Milliseconds.")] = 100,
 ) -> int:
     """Load an archive of the store and start its workers."""
-    parameters: dict[str, str | int] = {
+    parameters = {
         "initial_workers": workers,
         "batch_size": batch_size,
         "max_batch_delay": max_batch_delay,
     }
-    return _manage(options, lambda client: client.register(archive, name, parameters, timeout=300))
+    return _manage(options, lambda session: session.register(archive, name, parameters))
 
 
 def unregister(options: Options, name: Name, version: Version = None) -> int:
     """Stop the workers of a model and forget it."""
-    return _manage(options, lambda client: client.unregister(name, version))
+    return _manage(options, lambda session: session.unregister(name, version))
 
 
 def scale(
@@ -85,15 +82,15 @@ def scale(
     version: Version = None,
 ) -> int:
     """Start or stop workers, and wait until it is done."""
-    return _manage(options, lambda client: client.scale(name, workers, version))
+    return _manage(options, lambda session: session.scale(name, workers, version))
 
 
 def default(options: Options, name: Name, version: Annotated[str, typer.Argument()]) -> int:
     """Make one version the default one."""
-    return _manage(options, lambda client: client.set_default(name, version))
+    return _manage(options, lambda session: session.set_default(name, version))
 
 
-def _manage(options: Options, act: Callable[[Client], Awaitable[Any]]) -> int:
+def _manage(options: Options, act: Action) -> int:
     def finish(state: State, _: Renderer) -> None:
         if options.json:
             return
@@ -103,7 +100,4 @@ def _manage(options: Options, act: Callable[[Client], Awaitable[Any]]) -> int:
         if not state.models:
             print_value("no model is registered")
 
-    async def run(session: Session) -> None:
-        await session.manage(act)
-
-    return perform(options, "models", run, finish=finish)
+    return perform(options, "models", act, finish=finish)

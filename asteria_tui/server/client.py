@@ -72,9 +72,7 @@ class Client:
         answer = await self._manage("GET", f"/models/{_part(name)}/{_part(version)}", parameters)
         return list(answer.body)
 
-    async def register(
-        self, file: str, name: str | None, parameters: Mapping[str, str | int], timeout: float
-    ) -> Answer:
+    async def register(self, file: str, name: str | None, parameters: Mapping[str, int], timeout: float) -> Answer:
         """Loads an archive of the store and waits for its workers; never with a body (facts section 2)."""
         query: dict[str, str | int] = {"url": file, "synchronous": "true", **parameters} | (
             {"model_name": name} if name else {}

@@ -61,7 +61,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     @property
-    def register_parameters(self) -> dict[str, str | int]:
+    def register_parameters(self) -> dict[str, int]:
         """The same by the names of the register API, whose default is no worker at all (section 0 item 10)."""
         settings = self.settings
         return {
