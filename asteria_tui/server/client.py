@@ -74,9 +74,9 @@ class Client:
 
     async def register(self, file: str, name: str | None, parameters: Mapping[str, int], timeout: float) -> Answer:
         """Loads an archive of the store and waits for its workers; never with a body (facts section 2)."""
-        query: dict[str, str | int] = {"url": file, "synchronous": "true", **parameters} | (
-            {"model_name": name} if name else {}
-        )
+        query: dict[str, str | int] = {"url": file, "synchronous": "true", **parameters}
+        if name is not None:
+            query["model_name"] = name
         return await self._manage("POST", "/models", query, timeout)
 
     async def unregister(self, name: str, version: str | None = None) -> Answer:
