@@ -39,6 +39,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     export_path: str | None
     where: str
     """`scripts/package.sh:12`."""
+    flags: int
+    """How many it gives: a command may be put together piece by piece."""
     missing: tuple[str, ...]
     """Files that it names and that are not there."""
 
@@ -48,14 +50,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_calls(tree: Tree) -> list[Call]:
-    """One call a model: where there are several, the one whose files are there, then the first.
+    """One call a model: where there are several, the one whose files are there and that says most.
 
     Calls in documents with files that are not there are examples, unless there is nothing else.
     """
     found = [call for file in tree.files if _is_read(file) for call in _calls_of(tree, file)]
     usable = [call for call in found if not (call.is_in_document and call.missing)] or found
     best: dict[str, Call] = {}
-    for call in sorted(usable, key=lambda call: (len(call.missing), call.is_in_document)):
+    for call in sorted(usable, key=lambda call: (len(call.missing), call.is_in_document, -call.flags)):
         best.setdefault(call.name or call.where, call)
     return sorted(best.values(), key=usable.index)
 
@@ -138,6 +140,7 @@ def _call(tree: Tree, given: dict[str, str], bases: tuple[str, ...], where: str)
         settings=msgspec.convert(values, ModelSettings),
         export_path=paths.directory(export) if export else None,
         where=where,
+        flags=len(flags),
         missing=tuple(paths.missing),
     )
 

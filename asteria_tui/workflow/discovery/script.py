@@ -20,7 +20,7 @@ MOST_LOOP_TURNS = 50
 _CONTINUED = re.compile(r"(?:\\|(?<=\s)`)\s*$")
 _OPTION_LINE = re.compile(r"\s+--[a-z]")
 _ASSIGNMENT = re.compile(
-    r"\s*(?:export |local |readonly |declare |set |ARG |ENV )?\s*\$?(?:env:)?(\w+)(\s*)([:?+]?)=\s*(.*)$"
+    r"\s*(?:(?:export|local|readonly|declare|set|ARG|ENV)\s+)?\$?(?:env:)?(\w+)(\s*)([:?+]?)=\s*(.*)$"
 )
 _LOOP = re.compile(r"\s*[@-]?(?:for\s+(\w+)\s+in\s+([^;]*)|foreach\s*\(\s*\$(\w+)\s+in\s+([^)]*)\))")
 _REFERENCE = re.compile(

@@ -54,11 +54,11 @@ HIGHEST_PORT = 65535
 _COMPOSE = re.compile(r"(?:docker-)?compose[\w.-]*\.ya?ml$")
 _HOST = r"(?:[\d.]+:|localhost:)?"
 _PORTS = re.compile(
-    rf"^\s*-\s*[\"']?{_HOST}(?:\$\{{\w+:?-)?(\d+)\}}?:(\d+)(?:/tcp)?[\"']?\s*(?:#.*)?$", re.MULTILINE
+    rf"^[ \t]*-[ \t]*[\"']?{_HOST}(?:\$\{{\w+:?-)?(\d+)\}}?:(\d+)(?:/tcp)?[\"']?[ \t]*(?:#.*)?$", re.MULTILINE
 )
 _LONG_PORTS = re.compile(r"target:\s*[\"']?(\d+)[\"']?\s+published:\s*[\"']?(\d+)")
 _MOUNTS = re.compile(
-    r"(?:^\s*-\s*[\"']?|source:\s*)(\.{0,2}/?[^\s:\"'$]+)(?::|\s+target:\s*)[^\s:\"']*/model[-_]?store/?(?=[\s:\"']|$)",
+    r"(?:^[ \t]*-[ \t]*[\"']?|source:\s*)(\.{0,2}/?[^\s:\"'$]+)(?::|\s+target:\s*)[^\s:\"']*/model[-_]?store/?(?=[\s:\"']|$)",
     re.MULTILINE,
 )
 
@@ -98,8 +98,12 @@ def read_server_files(tree: Tree) -> ServerFacts:
 def parse_properties(text: str) -> dict[str, str]:
     """As java.util.Properties reads them, apart from escapes of single characters; the last one counts."""
     joined = re.sub(r"\\\r?\n\s*", "", text)
-    pairs = (re.split(r"\s*[=:]\s*", line.strip(), maxsplit=1) for line in joined.splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) > 1 and not pair[0].startswith(("#", "!"))}
+    pairs = (re.split(r"[=:]", line, maxsplit=1) for line in joined.splitlines())
+    return {
+        pair[0].strip(): pair[1].strip()
+        for pair in pairs
+        if len(pair) > 1 and not pair[0].lstrip().startswith(("#", "!"))
+    }
 
 
 def _read_properties(tree: Tree, file: str, said: dict[str, str], facts: ServerFacts) -> None:
@@ -150,7 +154,7 @@ def worker_values(given: dict[str, Any]) -> dict[str, int]:
 
 def read_model_config(text: str) -> dict[str, int]:
     """The numbers at the top of a model-config.yaml: plain lines, so pyyaml is not needed."""
-    lines = re.findall(r"^(\w+):\s*[\"']?(\d{1,9})[\"']?\s*(?:#.*)?$", text, re.MULTILINE)
+    lines = re.findall(r"^(\w+):[ \t]*[\"']?(\d{1,9})[\"']?[ \t]*(?:#.*)?$", text, re.MULTILINE)
     return worker_values({name: int(number) for name, number in lines})
 
 
