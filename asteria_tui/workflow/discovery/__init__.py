@@ -1,0 +1,9 @@
+"""What `asteria-tui init` finds in a folder, and the asteria.toml that says it.
+
+Files are read, never imported or run.
+"""
+
+from asteria_tui.workflow.discovery.project import Discovery, Guess, discover
+from asteria_tui.workflow.discovery.toml import to_toml, write
+
+__all__ = ["Discovery", "Guess", "discover", "to_toml", "write"]

@@ -1,0 +1,177 @@
+"""What config.properties, model-config.yaml and compose files say about the server and the models' workers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from asteria_tui.workflow.discovery.tree import Tree, base_name, folder
+
+# config.properties key -> [server] key.
+ADDRESSES = {
+    "inference_address": "inference_port",
+    "management_address": "management_port",
+    "metrics_address": "metrics_port",
+}
+GRPC_PORTS = {
+    "grpc_inference_port": "grpc_inference_port",
+    "grpc_management_port": "grpc_management_port",
+}
+# Lines worth keeping: what a user tunes. Never addresses, tokens or snapshots, which are ours to set.
+KEPT_PROPERTIES = {
+    "default_response_timeout",
+    "default_startup_timeout",
+    "install_py_dep_per_model",
+    "job_queue_size",
+    "limit_max_image_pixels",
+    "max_request_size",
+    "max_response_size",
+    "netty_client_threads",
+    "number_of_gpu",
+    "number_of_netty_threads",
+    "prefer_direct_buffer",
+}
+# The same names in the `models` property and in model-config.yaml (facts/torchserve, section 3).
+WORKER_KEYS = {
+    "minWorkers": "workers",
+    "batchSize": "batch_size",
+    "maxBatchDelay": "max_batch_delay",
+    "responseTimeout": "response_timeout",
+    "startupTimeout": "startup_timeout",
+}
+CONTAINER_PORTS = {
+    "8080": "inference_port",
+    "8081": "management_port",
+    "8082": "metrics_port",
+    "7070": "grpc_inference_port",
+    "7071": "grpc_management_port",
+}
+HIGHEST_PORT = 65535
+
+_COMPOSE = re.compile(r"(?:docker-)?compose[\w.-]*\.ya?ml$")
+_HOST = r"(?:[\d.]+:|localhost:)?"
+_PORTS = re.compile(
+    rf"^[ \t]*-[ \t]*[\"']?{_HOST}(?:\$\{{\w+:?-)?(\d+)\}}?:(\d+)(?:/tcp)?[\"']?[ \t]*(?:#.*)?$", re.MULTILINE
+)
+_LONG_PORTS = re.compile(r"target:\s*[\"']?(\d+)[\"']?\s+published:\s*[\"']?(\d+)")
+_MOUNTS = re.compile(
+    r"(?:^[ \t]*-[ \t]*[\"']?|source:\s*)(\.{0,2}/?[^\s:\"'$]+)(?::|\s+target:\s*)[^\s:\"']*/model[-_]?store/?(?=[\s:\"']|$)",
+    re.MULTILINE,
+)
+
+
+class ServerFacts(msgspec.Struct, kw_only=True):
+    """What the files say so far; the first one that speaks of a thing is believed."""
+
+    values: dict[str, Any] = {}
+    """By key of `[server]`."""
+    properties: dict[str, str] = {}
+    stores: dict[str, str] = {}
+    """Where it was read, by directory."""
+    models: dict[str, dict[str, int]] = {}
+    """By name: keys of `[models.NAME]`."""
+    why: dict[str, str] = {}
+    """Where it was read, by dotted key of asteria.toml."""
+
+    def say(self, key: str, value: Any, why: str) -> None:
+        if key not in self.values:
+            self.values[key] = value
+            self.why[f"server.{key}"] = why
+
+
+def read_server_files(tree: Tree) -> ServerFacts:
+    """Compose files first: the port on the host is the one that people know."""
+    facts = ServerFacts()
+    properties = [file for file in tree.files if base_name(file) == "config.properties"]
+    said = parse_properties(tree.text(properties[0])) if properties else {}
+    for file in tree.files:
+        if _COMPOSE.fullmatch(base_name(file)):
+            _read_compose(tree, file, said, facts)
+    if properties:
+        _read_properties(tree, properties[0], said, facts)
+    return facts
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """As java.util.Properties reads them, apart from escapes of single characters; the last one counts."""
+    joined = re.sub(r"\\\r?\n\s*", "", text)
+    pairs = (re.split(r"[=:]", line, maxsplit=1) for line in joined.splitlines())
+    return {
+        pair[0].strip(): pair[1].strip()
+        for pair in pairs
+        if len(pair) > 1 and not pair[0].lstrip().startswith(("#", "!"))
+    }
+
+
+def _read_properties(tree: Tree, file: str, said: dict[str, str], facts: ServerFacts) -> None:
+    for name, key in (ADDRESSES | GRPC_PORTS).items():
+        if (port := _port(said.get(name, ""))) is not None:
+            facts.say(key, port, f"{name} in {file}")
+    if re.fullmatch(r"\d+(\.\d+)?", minutes := said.get("token_expiration_min", "")) and float(minutes) > 0:
+        facts.say("token_expiration_minutes", float(minutes), f"token_expiration_min in {file}")
+    for name in sorted(KEPT_PROPERTIES & said.keys()):
+        facts.properties[name] = said[name]
+        facts.why[f"server.properties.{name}"] = file
+    store = tree.locate(said.get("model_store", ""), (folder(file), "")) if said.get("model_store") else None
+    if store is not None:
+        facts.stores.setdefault(store, f"model_store in {file}")
+    for name, values in _loaded_models(said.get("models", "")).items():
+        facts.models[name] = values
+        facts.why |= {f"models.{name}.{key}": f"models in {file}" for key in values}
+
+
+def _port(address: str) -> int | None:
+    port = re.search(r"(?:^|:)(\d{1,5})/?$", address.strip())
+    return int(port[1]) if port and 0 < int(port[1]) <= HIGHEST_PORT else None
+
+
+def _loaded_models(text: str) -> dict[str, dict[str, int]]:
+    """`{"name": {"1.0": {"minWorkers": 1, …}}}`; of several versions the default one, else the last."""
+    try:
+        models = json.loads(text)
+    except ValueError:
+        return {}
+    found: dict[str, dict[str, int]] = {}
+    for name, versions in models.items() if isinstance(models, dict) else ():
+        entries = (
+            [entry for entry in versions.values() if isinstance(entry, dict)] if isinstance(versions, dict) else []
+        )
+        entries.sort(key=lambda entry: entry.get("defaultVersion") is True)
+        if entries:
+            found[name] = worker_values(entries[-1])
+    return found
+
+
+def worker_values(given: dict[str, Any]) -> dict[str, int]:
+    """Keys of `[models.NAME]` from TorchServe's own names; what is no positive whole number is left out."""
+    return {
+        key: given[name] for name, key in WORKER_KEYS.items() if type(given.get(name)) is int and given[name] > 0
+    }
+
+
+def read_model_config(text: str) -> dict[str, int]:
+    """The numbers at the top of a model-config.yaml: plain lines, so pyyaml is not needed."""
+    lines = re.findall(r"^(\w+):[ \t]*[\"']?(\d{1,9})[\"']?[ \t]*(?:#.*)?$", text, re.MULTILINE)
+    return worker_values({name: int(number) for name, number in lines})
+
+
+def _read_compose(tree: Tree, file: str, said: dict[str, str], facts: ServerFacts) -> None:
+    """Published ports and the mounted store; compose files that do not speak of TorchServe are passed by."""
+    text = tree.text(file)
+    if "torchserve" not in text.lower():
+        return
+    roles = dict(CONTAINER_PORTS)
+    for name, key in (ADDRESSES | GRPC_PORTS).items():
+        if (port := _port(said.get(name, ""))) is not None:
+            roles[str(port)] = key
+    published = [*_PORTS.findall(text), *((host, inside) for inside, host in _LONG_PORTS.findall(text))]
+    for host, inside in published:
+        if inside in roles and 0 < int(host) <= HIGHEST_PORT:
+            facts.say(roles[inside], int(host), f"port {host} of {file}")
+    for directory in _MOUNTS.findall(text):
+        store = tree.locate(directory, (folder(file),))
+        if store not in {None, "."}:
+            facts.stores.setdefault(str(store), f"mounted by {file}")
