@@ -24,7 +24,7 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
     """One value and where it comes from."""
 
     what: str
-    """`models.anomaly.handler`, or `left out` for what could have been a value."""
+    """`models.resnet.handler`, or `left out` for what could have been a value."""
     value: str
     why: str
     """`torch-model-archiver call in scripts/package.sh:12`."""
