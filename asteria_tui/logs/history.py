@@ -97,11 +97,10 @@ def prune(history: Path, limit: int = LIMIT) -> None:
         sizes.pop(0)
     if not known or sizes[-1] <= limit:
         return
-    over = sizes[-1] - limit
-    for log in known[-1].logs:
-        if over <= 0:
+    latest = known[-1]
+    for log in latest.logs:
+        if latest.size <= limit:
             return
-        over -= log.path.stat().st_size if log.path.exists() else 0
         if log.path.name == CONSOLE_FILE and log.path.exists():
             os.truncate(log.path, 0)
         elif log.path.name != JSON_FILE:

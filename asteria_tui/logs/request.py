@@ -43,7 +43,7 @@ def trace(records: Iterable[LogRecord], predicted: Predicted, sources: Sources |
     worker = worker or (access.worker if access is not None else None)
     said = [record for record in near if worker is not None and record.worker == worker]
     shown = tuple(record for record in near if record in named or record is access or record in said)
-    cause = None if predicted.is_good else _cause(said, sources)
+    cause = None if predicted.is_good else _cause(said, predicted.at, sources)
     return Traced(worker=worker, access=access, records=shown, cause=cause)
 
 
@@ -70,9 +70,9 @@ def _access(near: Sequence[LogRecord], predicted: Predicted, worker: str | None)
     return min(fitting, key=lambda record: abs((record.time or 0.0) - predicted.at), default=None)
 
 
-def _cause(said: Sequence[LogRecord], sources: Sources | None) -> Cause | None:
-    """The last failure that the worker told."""
+def _cause(said: Sequence[LogRecord], at: float, sources: Sources | None) -> Cause | None:
+    """The failure that the worker told nearest to the answer."""
     seen = Causes(sources)
     seen.feed(said)
     seen.flush()
-    return seen.rows[-1] if seen.rows else None
+    return min(seen.rows, key=lambda cause: abs(cause.last_at - at), default=None)
