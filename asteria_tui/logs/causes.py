@@ -35,6 +35,16 @@ _VARIABLE = re.compile(
     r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4,12}){4}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?", re.IGNORECASE
 )
 
+TELLING = (
+    b"Traceback (most",
+    b"State change",
+    b"Retry worker",
+    b"Auto recovery",
+    b"Failed to load",
+    b"worker error",
+)
+"""What stands in every part of a log that tells a cause, or the retry after one."""
+
 _Key = tuple[object, ...]
 
 
@@ -51,6 +61,11 @@ class Causes:
         self._reasons: dict[str, tuple[str, str]] = {}
         self._deaths: dict[str, Cause] = {}
         self._now = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a traceback or a death is not complete yet."""
+        return bool(self._deaths) or self._joiner.is_waiting
 
     @property
     def rows(self) -> list[Cause]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from asteria_tui.events import LogRecord, Source, Stream
-from asteria_tui.logs.text import LINE_LIMIT, cut_mark, decoded, harmless
+from asteria_tui.logs.text import CUT_MARK, LINE_LIMIT, decoded, harmless
 
 JSON_LAYOUT = (
     '{"t":%d{UNIX_MILLIS},"l":"%p","th":"%enc{%t}{JSON}","lg":"%enc{%c}{JSON}",'
@@ -43,11 +43,20 @@ _SOURCES: dict[str, Source] = {
 }
 _STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 # What Java prints outside of log4j: each line is a record of its own, not more of the one before.
-_PLAIN = re.compile(
-    r"Model server started\.|Torchserve stopped\.|WARNING: |OpenJDK |nvidia-smi |Invalid configuration: |Usage: "
-    r"|java not found|java\.io\.IOException: Failed to bind|Exception in thread |Unrecognized option"
-    r"|Error: |Error occurred during initialization of VM"
+_PLAIN_TEXT = (
+    r"(?P<INFO>Model server started\.|Torchserve stopped\.|OpenJDK |nvidia-smi |Usage: )"
+    r"|(?P<WARN>WARNING: )"
+    r"|(?P<ERROR>Invalid configuration: |java not found|Unrecognized option|Exception in thread |Error: "
+    r"|java\.io\.IOException: Failed to bind|java\.lang\.\w+Error: |Error occurred during initialization of VM"
+    r"|# A fatal error has been detected)"
 )
+_PLAIN = re.compile(_PLAIN_TEXT.encode())
+
+
+def plain_level(line: bytes) -> str:
+    """The level of a line that Java printed outside of log4j; empty for any other line."""
+    match = _PLAIN.match(line)
+    return (match.lastgroup or "") if match is not None else ""
 
 
 class _JsonLine(msgspec.Struct):
@@ -77,12 +86,17 @@ class Parser:
     """Parses the lines of one log in order; knows the pid of each worker and the record that is still open.
 
     `known` are the (name, version) pairs of the server's models: both may hold `_` and `-`, so a thread's name
-    alone does not tell where the one ends. `zone` is the server's time zone where it is not ours: UTC in containers.
+    alone does not tell where the one ends. `zone` is the server's time zone where it is not ours. `only_console`
+    leaves out what log4j wrote: those records stand in another file, too.
     """
 
-    def __init__(self, known: Iterable[tuple[str, str]] = (), zone: dt.tzinfo | None = None) -> None:
+    def __init__(
+        self, known: Iterable[tuple[str, str]] = (), zone: dt.tzinfo | None = None, *, only_console: bool = False
+    ) -> None:
         self.known = {f"{name}_{version}": (name, version) for name, version in known}
         self.zone = zone
+        self.only_console = only_console
+        self._is_skipping = only_console
         self._pids: dict[str, int] = {}
         self._open: LogRecord | None = None
         self._more: list[str] = []
@@ -92,7 +106,7 @@ class Parser:
 
     def feed(self, lines: Iterable[bytes]) -> Iterator[LogRecord]:
         """The records of `lines` that are complete: the last one waits for more of it until `flush`."""
-        for line in lines:
+        for line in self._printed(lines) if self.only_console else lines:
             record = self.record(line)
             if record is None:
                 self._continue(decoded(line))
@@ -100,6 +114,8 @@ class Parser:
             if self._open is not None:
                 yield self._closed(self._open)
             self._open = record
+            if line.startswith(b'{"t":'):
+                yield from self.flush()  # one line is one record: there is nothing to wait for
 
     def flush(self) -> Iterator[LogRecord]:
         """The record that waits, if any: nothing more of it is expected."""
@@ -125,9 +141,18 @@ class Parser:
             at = self._epoch(second, millis)
             source: Source = "access" if _ACCESS.match(said) else "metrics"
             return LogRecord(time=at, source=source, text=harmless(said)) if at is not None else None
-        if _PLAIN.match(text):
-            return LogRecord(time=None, source="console", text=harmless(text))
-        return None
+        level = plain_level(line)
+        return LogRecord(time=None, level=level, source="console", text=harmless(text)) if level else None
+
+    def _printed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Those of `lines` that came from outside of log4j, without parsing the others."""
+        for line in lines:
+            if line[24:25] == b"[" and line[:1].isdigit():
+                self._is_skipping = True
+            elif plain_level(line):
+                self._is_skipping = False
+            if not self._is_skipping:
+                yield line
 
     def _json(self, line: bytes) -> LogRecord | None:
         size = len(line)
@@ -139,7 +164,7 @@ class Parser:
         if parsed.x:
             text = f"{text}\n{parsed.x.strip()}"
         if size > LINE_LIMIT:
-            text += cut_mark(size)
+            text += CUT_MARK
         return self._build(parsed.t / 1000, parsed.l, parsed.th, parsed.lg, text)
 
     def _build(self, at: float, level: str, thread: str, logger: str, text: str) -> LogRecord:
@@ -192,7 +217,7 @@ class Parser:
         if not self._more:
             return record
         lines = [record.text, *self._more] if record.text or record.time is not None else self._more
-        cut = cut_mark(self._more_size) if self._more_size > 2 * LINE_LIMIT else ""
+        cut = CUT_MARK if self._more_size > 2 * LINE_LIMIT else ""
         self._more, self._more_size = [], 0
         return msgspec.structs.replace(record, text="\n".join(lines).rstrip("\n") + cut)
 

@@ -7,6 +7,8 @@ import re
 LINE_LIMIT = 32_768
 """Bytes of one line that a record holds; the whole line stays in its file."""
 
+CUT_MARK = " … (cut)"
+
 # ECMA-48: control sequences, control strings (titles, hyperlinks), other escapes; 7-bit and 8-bit introducers.
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
@@ -38,13 +40,8 @@ def harmless(text: str) -> str:
 def decoded(line: bytes) -> str:
     """One line as text: invalid UTF-8 replaced, line end and what lies beyond `LINE_LIMIT` cut off."""
     if len(line) > LINE_LIMIT:
-        return f"{_cut(line).decode(errors='replace')}{cut_mark(len(line))}"
+        return _cut(line).decode(errors="replace") + CUT_MARK
     return line.rstrip(b"\r\n").decode(errors="replace")
-
-
-def cut_mark(size: int) -> str:
-    """What stands at the end of a line that is shown cut."""
-    return f"… ({size:,} bytes)"
 
 
 def _cut(line: bytes) -> bytes:

@@ -94,6 +94,11 @@ class Joiner:
         self._before: dict[str, str] = {}
         self._now = 0.0
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether some traceback is not complete yet."""
+        return bool(self._open)
+
     def feed(self, records: Iterable[LogRecord]) -> Iterator[Block]:
         """The tracebacks that are complete by now."""
         for record in records:

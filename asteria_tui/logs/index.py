@@ -1,0 +1,295 @@
+"""A log of any size as numbered lines: a sparse index, one level byte a line, and bounded reads.
+
+The end comes first; what lies before it is indexed backwards, piece by piece, whenever there is time. No line is
+ever kept as an object: ten million lines cost about 12 MB. Lines are numbered from the end as it was when the file
+was opened: those before it are negative, those appended count from 0, so no number changes while the index grows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import accumulate, islice
+from pathlib import Path
+
+from asteria_tui.errors import TargetError
+from asteria_tui.events import LogRecord
+from asteria_tui.logs.filter import CONTINUED, level_codes
+from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.text import LINE_LIMIT
+
+EVERY = 64
+"""Of so many lines one has its offset in the index."""
+
+CHUNK = 1 << 20
+"""Bytes that are indexed in one go, which takes about 5 ms."""
+
+_LEVEL_COLUMN = 32
+_RECORD_LINES = 1_000
+"""Lines that one record has at most, so that looking for its ends is bounded."""
+
+_CONTINUED_RUN = re.compile(rb"([\x01-\x0f])(\x00+)")
+
+
+class Chunk:
+    """A piece of the file that ends with a line end: where its lines are, and their levels."""
+
+    __slots__ = ("end", "first", "levels", "marks", "start")
+
+    def __init__(self, start: int, first: int = 0) -> None:
+        self.start = self.end = start
+        self.first = first
+        """The number of its first line."""
+        self.marks = array("Q")
+        """The offset in the file of every 64th line."""
+        self.levels = bytearray()
+        """The level code of each line, with `CONTINUED` where it belongs to the record before."""
+
+    def append(self, data: bytes, before: int = 0) -> None:
+        """Add whole lines; `before` is the code of the line before them."""
+        lines = data.split(b"\n")
+        lines.pop()
+        count, number = len(self.levels), len(lines)
+        skipped = -count % EVERY
+        lengths = accumulate(map(len, lines), initial=self.end)
+        marked = islice(lengths, skipped, number, EVERY)
+        self.marks.extend(map(int.__add__, marked, range(skipped, number, EVERY)))
+        self.levels += level_codes(lines)
+        self.end += len(data)
+        self.settle(before, count)
+
+    def append_line(self, head: bytes, end: int, before: int = 0) -> None:
+        """Add one line by its beginning; it ends at `end`."""
+        count = len(self.levels)
+        if count % EVERY == 0:
+            self.marks.append(self.end)
+        self.levels += level_codes([head])
+        self.end = end
+        self.settle(before, count)
+
+    def settle(self, before: int, start: int = 0) -> None:
+        """Give the lines from `start` on that begin no record the level of the one that they belong to."""
+        if self.levels.find(0, start) < 0:
+            return
+        head = bytes((before,)) if before else b""
+        codes = _CONTINUED_RUN.sub(
+            lambda run: run[1] + bytes((run[1][0] | CONTINUED,)) * len(run[2]), head + self.levels[start:]
+        )
+        self.levels[start:] = codes[len(head) :]
+
+
+class LineIndex:
+    """The lines of one growing file. One thread may index backwards while another one reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._start = self._scanned = 0
+        self._open()
+        self.step_back()
+
+    @property
+    def first(self) -> int:
+        """The number of the first line that is indexed."""
+        return (self._before[-1] if self._before else self._after[0]).first
+
+    @property
+    def end(self) -> int:
+        """The number after the last line."""
+        return self._after[-1].first + len(self._after[-1].levels)
+
+    @property
+    def end_offset(self) -> int:
+        """Where in the file the last whole line ends."""
+        return self._after[-1].end
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every line before the end is indexed."""
+        return self._start == 0
+
+    def earlier(self, number: int) -> Chunk | None:
+        """The chunk `number` before the end as it was when the file was opened, indexed now if need be."""
+        while number >= len(self._before):
+            if not self.step_back():
+                return None
+        return self._before[number]
+
+    def later(self, line: int) -> Iterator[Chunk]:
+        """The chunks from the one that holds `line` (0 or more) on."""
+        return islice(self._after, max(0, self._position_after(line)), None)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def step_back(self) -> bool:
+        """Index one more piece before what is indexed; False when there is none."""
+        end = self._start
+        if not end:
+            return False
+        near = max(0, end - CHUNK)
+        data = self._pread(near, end)
+        # Without a line end but the last one, all of `data` is the end of one giant line.
+        inside = data.find(b"\n", 0, len(data) - 1) + 1 if near else 0
+        start = near + inside if inside or not near else self._line_start(near)
+        chunk = Chunk(start)
+        if start < near:
+            chunk.append_line(self._pread(start, start + _LEVEL_COLUMN), end)
+        else:
+            chunk.append(data[inside:])
+        chunk.first = self.first - len(chunk.levels)
+        self._settle_after(chunk)
+        self._before.append(chunk)
+        self._start = start
+        return True
+
+    def refresh(self) -> bool:
+        """Index what was appended; False if the file was replaced, so that the index began anew."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return True  # deleted, or about to be recreated: what is open stays readable
+        if (status.st_dev, status.st_ino) != self._identity or status.st_size < self.end_offset:
+            self.close()
+            self._open()
+            self.step_back()
+            return False
+        while self.end_offset < status.st_size and self._append(status.st_size):
+            pass
+        return True
+
+    def level(self, line: int) -> int:
+        """The level code of a line; a further line of a record has the level of the record."""
+        chunk = self._chunk(line)
+        return chunk.levels[line - chunk.first] & ~CONTINUED
+
+    def starts_record(self, line: int) -> bool:
+        chunk = self._chunk(line)
+        return not chunk.levels[line - chunk.first] & CONTINUED
+
+    def lines(self, first: int, count: int, limit: int = LINE_LIMIT + 1) -> list[bytes]:
+        """The lines from `first` on, without their ends, each cut after `limit` bytes."""
+        found: list[bytes] = []
+        line, last = max(first, self.first), min(first + count, self.end)
+        while line < last:
+            chunk = self._chunk(line)
+            mark, skipped = divmod(line - chunk.first, EVERY)
+            end = chunk.marks[mark + 1] if mark + 1 < len(chunk.marks) else chunk.end
+            block = islice(self._scan(chunk.marks[mark], end, limit), skipped, skipped + last - line)
+            before = len(found)
+            found += block
+            if len(found) == before:
+                break  # the file was truncated under our hands
+            line += len(found) - before
+        return found
+
+    def whole(self, line: int) -> bytes:
+        """One line, however long."""
+        return next(iter(self.lines(line, 1, limit=1 << 62)), b"")
+
+    def rest(self) -> bytes:
+        """What stands after the last line end: a line that is still being written, cut at `LINE_LIMIT`."""
+        return self._pread(self.end_offset, self.end_offset + LINE_LIMIT + 1)
+
+    def bounds(self, line: int) -> tuple[int, int]:
+        """The first line of the record that `line` belongs to, and the one after its last."""
+        start, end = line, line + 1
+        while start > self.first and not self.starts_record(start) and line - start < _RECORD_LINES:
+            start -= 1
+        while end < self.end and not self.starts_record(end) and end - line < _RECORD_LINES:
+            end += 1
+        return start, end
+
+    def record(self, line: int, parser: Parser) -> LogRecord:
+        """The whole record that `line` belongs to."""
+        start, end = self.bounds(line)
+        return next(iter([*parser.feed(self.lines(start, end - start)), *parser.flush()]), LogRecord(time=None))
+
+    def read(self, chunk: Chunk) -> bytes:
+        """The bytes of a chunk, of a giant line only its beginning."""
+        return self._pread(chunk.start, min(chunk.end, chunk.start + 2 * CHUNK))
+
+    def _open(self) -> None:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise TargetError(f"The log {self.path} cannot be read", str(error)) from error
+        status = os.fstat(self._descriptor)
+        self._identity = (status.st_dev, status.st_ino)
+        self._start = self._line_start(status.st_size)
+        self._scanned = 0
+        self._before: list[Chunk] = []
+        self._after = [Chunk(self._start)]
+
+    def _append(self, size: int) -> bool:
+        """Index the next lines of a file of `size` bytes; False when the rest has no line end yet."""
+        last = self._after[-1]
+        before = last.levels[-1] if last.levels else (self._before[0].levels[-1] if self._before else 0)
+        if last.end - last.start >= CHUNK:
+            last = Chunk(last.end, self.end)
+            self._after.append(last)
+        data = self._pread(last.end, min(size, last.end + CHUNK))
+        whole = data.rfind(b"\n") + 1
+        if whole:
+            last.append(data[:whole], before)
+            return True
+        found = b""
+        position = max(last.end, self._scanned)
+        while position < size and b"\n" not in found:
+            found = self._pread(position, min(size, position + CHUNK))
+            position += len(found) or size
+        self._scanned = position
+        if b"\n" not in found:
+            return False
+        last.append_line(data[:_LEVEL_COLUMN], position - len(found) + found.index(b"\n") + 1, before)
+        return True
+
+    def _settle_after(self, chunk: Chunk) -> None:
+        """Now that what stands before them is known, settle the lines that continue it."""
+        before = chunk.levels[-1]
+        for following in [*reversed(self._before), *self._after]:
+            if not before or not following.levels or following.levels[0]:
+                return
+            following.settle(before)
+            before = following.levels[-1]
+
+    def _position_after(self, line: int) -> int:
+        return bisect_right(self._after, line, key=lambda chunk: chunk.first) - 1
+
+    def _chunk(self, line: int) -> Chunk:
+        if line >= 0:
+            return self._after[self._position_after(line)]
+        # These stand in falling order, so that the one before all others is appended.
+        return self._before[bisect_left(self._before, -line, key=lambda chunk: -chunk.first)]
+
+    def _pread(self, start: int, end: int) -> bytes:
+        return os.pread(self._descriptor, end - start, start)
+
+    def _line_start(self, near: int) -> int:
+        """The start of the line that `near` lies in, or `near` where one ends there."""
+        while near > 0:
+            start = max(0, near - CHUNK)
+            found = self._pread(start, near).rfind(b"\n") + 1
+            if found:
+                return start + found
+            near = start
+        return 0
+
+    def _scan(self, start: int, end: int, limit: int) -> Iterator[bytes]:
+        """The lines between two offsets, each cut after `limit` bytes."""
+        kept = b""
+        while start < end:
+            data = self._pread(start, min(end, start + CHUNK))
+            if not data:
+                return
+            start += len(data)
+            *lines, rest = data.split(b"\n")
+            for line in lines:
+                yield (kept + line)[:limit]
+                kept = b""
+            kept = (kept + rest)[:limit]
