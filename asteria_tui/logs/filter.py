@@ -20,9 +20,7 @@ CONTINUED = 8
 # The level stands at one place of a line in every layout: behind the time, which always has the same length.
 _AT_LEVEL = itemgetter(slice(24, 26))
 _CODES = {
-    head: code
-    for code, level in enumerate(LEVELS, start=1)
-    for head in (f"[{level[0]}".encode(), level[:2].encode())
+    head: code for code, level in enumerate(LEVELS, start=1) for head in (f"[{level[0]}".encode(), level[:2].encode())
 } | {b"- ": 3}
 # Text that JSON writes as it is; what is not ASCII may be composed in another way.
 _SAFE = re.compile(r"[ !#-\[\]-~]+")

@@ -48,9 +48,7 @@ class Reader:
         index = LineIndex(self.log.path)
         self.tail = Tail(self.log.path, index.end_offset)
         only = (
-            self.filter
-            if self.log.only is None
-            else structs.replace(self.filter, sources=frozenset({self.log.only}))
+            self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
         starts = filter(index.starts_record, Hits(index, only).newest())
         lines = list(itertools.islice(starts, number))

@@ -51,9 +51,7 @@ def find(records: Iterable[LogRecord], request_id: str) -> Predicted | None:
     """The request of this id, as far as the log alone tells: only a successful one is named there."""
     for record in records:
         if request_id in record.text and record.time is not None and record.model is not None:
-            return Predicted(
-                at=record.time, model=record.model, status=200, milliseconds=0.0, request_id=request_id
-            )
+            return Predicted(at=record.time, model=record.model, status=200, milliseconds=0.0, request_id=request_id)
     return None
 
 

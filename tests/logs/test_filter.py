@@ -18,9 +18,7 @@ WORDS = sorted({word for line in LINES for word in re.findall(r"[\w\[\]/\".:= ]{
 
 @given(st.sampled_from(WORDS), st.booleans())
 def test_a_needle_is_in_every_line_that_matches(word, is_plain):
-    filter_ = Filter(
-        grep=re.escape(word) if is_plain else re.sub(r"\w", r"\\w", word, count=1).replace("[", r"\[")
-    )
+    filter_ = Filter(grep=re.escape(word) if is_plain else re.sub(r"\w", r"\\w", word, count=1).replace("[", r"\["))
     for line in LINES:
         (record,) = records([line])
         if filter_.matches(record):

@@ -134,9 +134,9 @@ def test_causes_of_a_log_and_of_a_part_of_it():
     rows = read.causes([Log(SERVER)])
     assert len(rows) == 10
     assert [row.exception for row in read.causes([Log(SERVER)], filter_=Filter(model="syn"))] == ["SyntaxError"]
-    assert [
-        row.model for row in read.causes([Log(SERVER)], filter_=Filter(grep="Missing key", model="flaky"))
-    ] == ["flaky"]
+    assert [row.model for row in read.causes([Log(SERVER)], filter_=Filter(grep="Missing key", model="flaky"))] == [
+        "flaky"
+    ]
     assert {row.phase for row in read.causes([Log(SERVER)], filter_=Filter(since=1795411310.0))} == {"inference"}
 
 

@@ -14,9 +14,7 @@ from asteria_tui.workflow.discovery.python_commands import command_lists, comman
 from asteria_tui.workflow.discovery.script import Script, options, words
 from asteria_tui.workflow.discovery.tree import Tree, base_name, folder
 
-PROGRAM = re.compile(
-    r"(?:torch-model-archiver(?:\.exe)?|model_archiver[./]model_packaging(?:\.py)?)(?=[\s\"',]|$)"
-)
+PROGRAM = re.compile(r"(?:torch-model-archiver(?:\.exe)?|model_archiver[./]model_packaging(?:\.py)?)(?=[\s\"',]|$)")
 SCRIPTS = (".sh", ".bash", ".zsh", ".ps1", ".yml", ".yaml", ".mk")
 DOCUMENTS = (".md", ".rst", ".txt")
 _CHANGED_DIRECTORY = re.compile(r"(?:^|[\s;&])(?:cd|pushd|Set-Location)\s+([^\s;&|]+)")
@@ -64,9 +62,7 @@ def find_calls(tree: Tree) -> list[Call]:
 
 def _is_read(file: str) -> bool:
     name = base_name(file).lower()
-    return name.endswith((*SCRIPTS, *DOCUMENTS, ".py")) or name.startswith(
-        ("makefile", "gnumakefile", "dockerfile")
-    )
+    return name.endswith((*SCRIPTS, *DOCUMENTS, ".py")) or name.startswith(("makefile", "gnumakefile", "dockerfile"))
 
 
 def _calls_of(tree: Tree, file: str) -> Iterator[Call]:
@@ -181,7 +177,5 @@ class _Paths:
 
     def directory(self, given: str) -> str | None:
         """Of a store: one that is there, or one that a relative path would make; never the project itself."""
-        path = self.existing(given) or (
-            None if given.startswith(("/", "~")) else given.removeprefix("./").rstrip("/")
-        )
+        path = self.existing(given) or (None if given.startswith(("/", "~")) else given.removeprefix("./").rstrip("/"))
         return None if path in {None, "", "."} else path

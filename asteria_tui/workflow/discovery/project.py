@@ -92,9 +92,7 @@ def _take_calls(tree: Tree, calls: list[Call], draft: _Draft) -> None:
     for call in calls:
         settings = call.settings
         name = (
-            valid_name(call.name)
-            if call.name
-            else model_name(tree, settings.handler or "", settings.serialized_file)
+            valid_name(call.name) if call.name else model_name(tree, settings.handler or "", settings.serialized_file)
         )
         name = unique_name(name, draft.models)
         reason = f"torch-model-archiver call in {call.where}"
@@ -116,9 +114,7 @@ def _take_sources(tree: Tree, facts: ServerFacts, draft: _Draft) -> None:
             draft.change(name, {"config_file": config}, "it lies there")
         requirements = _nearest(tree, {"requirements.txt"}, homes)
         if requirements is not None and facts.properties.get("install_py_dep_per_model") == "true":
-            draft.change(
-                name, {"requirements_file": requirements}, "config.properties has install_py_dep_per_model"
-            )
+            draft.change(name, {"requirements_file": requirements}, "config.properties has install_py_dep_per_model")
 
 
 def _take_archives(tree: Tree, draft: _Draft) -> None:
@@ -194,9 +190,7 @@ def _guesses(settings: Settings, why: dict[str, str], left_out: dict[str, str]) 
             reason = why.get(f"{table}.{field.name}")
             if isinstance(value, dict):
                 for key, one in value.items():
-                    yield Guess(
-                        what=f"{table}.{field.name}.{key}", value=one, why=why[f"{table}.{field.name}.{key}"]
-                    )
+                    yield Guess(what=f"{table}.{field.name}.{key}", value=one, why=why[f"{table}.{field.name}.{key}"])
             elif reason and value not in (None, ()):
                 text = ", ".join(value) if isinstance(value, tuple) else f"{value}"
                 yield Guess(what=f"{table}.{field.name}", value=text, why=reason)

@@ -147,9 +147,7 @@ def _loaded_models(text: str) -> dict[str, dict[str, int]]:
 
 def worker_values(given: dict[str, Any]) -> dict[str, int]:
     """Keys of `[models.NAME]` from TorchServe's own names; what is no positive whole number is left out."""
-    return {
-        key: given[name] for name, key in WORKER_KEYS.items() if type(given.get(name)) is int and given[name] > 0
-    }
+    return {key: given[name] for name, key in WORKER_KEYS.items() if type(given.get(name)) is int and given[name] > 0}
 
 
 def read_model_config(text: str) -> dict[str, int]:

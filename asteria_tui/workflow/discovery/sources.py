@@ -70,9 +70,7 @@ def find_models(tree: Tree) -> tuple[list[Found], dict[str, str]]:
     ]
     used = {name for module in modules if module.is_handler for name in module.imports}
     handlers = [module for module in modules if module.is_handler and stem(module.file) not in used]
-    weights = sorted(
-        tree.with_suffix(*WEIGHTS), key=lambda file: WEIGHTS.index(f".{file.lower().rpartition('.')[2]}")
-    )
+    weights = sorted(tree.with_suffix(*WEIGHTS), key=lambda file: WEIGHTS.index(f".{file.lower().rpartition('.')[2]}"))
     pairs = _paired(handlers, weights)
     left_out: dict[str, str] = {}
     found: list[Found] = []
@@ -98,9 +96,7 @@ def _read(tree: Tree, file: str) -> Module | None:
         is_network=len(classes) == 1 and any(_base(base) == "Module" for base in classes[0].bases),
         imports=frozenset(_imports(module)),
         texts=frozenset(
-            node.value
-            for node in ast.walk(module)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ),
     )
 
@@ -218,9 +214,7 @@ def _network(handler: Module, weights: str | None, needed: list[Module], modules
     imported = [module for module in needed if module.is_network]
     networks = [module for module in modules if module.is_network and not module.is_handler]
     near = [
-        module
-        for module in networks
-        if folder(module.file) in {folder(weights or handler.file), folder(handler.file)}
+        module for module in networks if folder(module.file) in {folder(weights or handler.file), folder(handler.file)}
     ]
     for choice in (imported, near, networks):
         if len(choice) == 1:

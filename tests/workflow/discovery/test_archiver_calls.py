@@ -72,9 +72,7 @@ torch-model-archiver --model-name second --version 2 --handler ../handler/second
     )
     found = discover(tmp_path).settings
     assert found.models == {
-        "first": ModelSettings(
-            version="1.1", handler="handler/first handler.py", serialized_file="weights/first.pt"
-        ),
+        "first": ModelSettings(version="1.1", handler="handler/first handler.py", serialized_file="weights/first.pt"),
         "second": ModelSettings(
             version="2",
             handler="handler/second.py:handle",
@@ -241,9 +239,7 @@ def test_example_in_a_text_loses_against_the_script_and_weights_may_be_missing(m
         },
     )
     found = discover(tmp_path)
-    assert found.settings.models == {
-        "cat": ModelSettings(version="1", handler="handler.py", serialized_file="cat.pt")
-    }
+    assert found.settings.models == {"cat": ModelSettings(version="1", handler="handler.py", serialized_file="cat.pt")}
     assert why(found, "models.cat.serialized_file").endswith("package.sh:1; not there yet")
 
 
