@@ -1,66 +1,88 @@
-"""`asteria-tui`: the entry point, and the outer edge where nothing may escape as a traceback."""
+"""`asteria-tui`: the entry point, and the outer edge where nothing may escape as a traceback.
+
+Typer and its help cost ten times a bare Python; the command list is answered without them.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-import typer
-
 from asteria_tui import __version__
-from asteria_tui.cli import models, serving, testing
-from asteria_tui.cli.options import Options
-from asteria_tui.cli.render import print_error
+from asteria_tui.cli.commands import COMMANDS
+from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError, ExitCode
 
-app = typer.Typer(
-    name="asteria-tui",
-    help="A workbench for TorchServe on your own machine: package, serve, read tokens, follow logs, predict.",
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def screen(
-    context: typer.Context,
-    version: bool = typer.Option(  # noqa: ARG001 its callback does it
-        False, "--version", callback=_version, is_eager=True, help="Show the version."
-    ),
-) -> None:
-    if context.invoked_subcommand is None:
-        # The screen is another issue's work; until it is there a terminal gets what a pipe gets.
-        typer.echo("the screen needs a terminal; `asteria-tui --help` lists the commands", err=True)
-        raise typer.Exit(ExitCode.USAGE)
-
-
-for room in (serving, testing, models):
-    room.add_to(app)
+DESCRIPTION = "A workbench for TorchServe on your own machine: package, serve, read tokens, follow logs, predict."
 
 
 def main() -> None:
-    options = Options(json="--json" in sys.argv, verbose=bool({"-v", "--verbose"} & set(sys.argv)))
+    arguments = sys.argv[1:]
+    if arguments in (["-h"], ["--help"]):
+        print_help()
+    elif arguments == ["--version"]:
+        print(__version__)  # noqa: T201
+    else:
+        sys.exit(_guarded(arguments))
+
+
+def print_help() -> None:
+    style = Style(sys.stdout)
+    lines = [
+        f"{style.strong('Usage:')} asteria-tui [COMMAND] [OPTIONS]",
+        "",
+        DESCRIPTION,
+        "Without a command, the screen.",
+    ]
+    for group in dict.fromkeys(command.group for command in COMMANDS.values()):
+        lines += ["", style.strong(group)]
+        lines += [
+            f"  {style.accent(f'{name:<9}')} {command.summary}"
+            for name, command in COMMANDS.items()
+            if command.group == group
+        ]
+    lines += [
+        "",
+        style.strong("Options"),
+        f"  {style.accent('--help')}    Of a command: asteria-tui COMMAND --help",
+        f"  {style.accent('--version')}",
+        f"  {style.accent('--install-completion')}  Teach your shell the commands.",
+    ]
+    print("\n".join(lines))  # noqa: T201
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Runs a command; whatever it raises becomes a message and an exit status."""
+    is_verbose = bool({"-v", "--verbose"} & set(arguments))
     try:
-        app()
+        return _run(arguments)
     except AsteriaError as error:
-        print_error(error, options)
-        sys.exit(error.exit_code)
+        _tell(error, arguments)
+        return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough; without this Python complains once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + 13)
-    except Exception as error:
-        if options.verbose:
+        return 128 + 13
+    except Exception as error:  # the outer edge: a bug of ours, told as one
+        if is_verbose:
             raise
-        told = AsteriaError(
-            f"a bug in asteria-tui: {type(error).__name__}: {error}", hint="run it again with -v for the traceback"
-        )
-        print_error(told, options)
-        sys.exit(ExitCode.FAILED)
+        hint = "run it again with -v for the traceback"
+        _tell(AsteriaError(f"a bug in asteria-tui: {type(error).__name__}: {error}", hint=hint), arguments)
+        return ExitCode.FAILED
+
+
+def _tell(error: AsteriaError, arguments: list[str]) -> None:
+    from asteria_tui.cli.options import Options
+    from asteria_tui.cli.render import print_error
+
+    print_error(error, Options(json="--json" in arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    from asteria_tui.cli.app import make_app, run_screen
+
+    if not arguments:
+        return run_screen()
+    name = arguments[0]
+    make_app([name] if name in COMMANDS else list(COMMANDS))(arguments)
+    return ExitCode.DONE

@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str | None, typer.Option("--version", help="One version instead of the default one.")]
 
 
-def add_to(app: typer.Typer) -> None:
+def group() -> typer.Typer:
     room = typer.Typer(help="What the server has registered.", no_args_is_help=False)
     verbs: dict[str, Callable[..., int]] = {
         "list": list_models,
@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
         if context.invoked_subcommand is None:
             raise typer.Exit(list_models(Options()))
 
-    app.add_typer(room, name="models")
+    return room
 
 
 def list_models(options: Options) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-import msgspec
 import typer
 
-from asteria_tui.config import TargetName
+from asteria_tui.config import Archiver, TargetName
+
+ModelName = Annotated[str | None, typer.Option("--model", "-m", help="One model of the project instead of all.")]
+ArchiverName = Annotated[Archiver, typer.Option(help="own, or official: the tool torch-model-archiver.")]
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(NamedTuple):
     project: Path = Path()
     target: TargetName | None = None
     json: bool = False

@@ -6,39 +6,17 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 
 from asteria_tui import events
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
 
 STAGE_WIDTH = 8
-
-
-class Style:
-    """Colours for one stream, none where nobody sees them (no terminal, NO_COLOR, a dumb one)."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.is_terminal = stream.isatty()
-        self._on = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-    def __call__(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._on else text
-
-    def good(self, text: str) -> str:
-        return self(text, "32")
-
-    def bad(self, text: str) -> str:
-        return self(text, "31")
-
-    def dim(self, text: str) -> str:
-        return self(text, "2")
-
-    def strong(self, text: str) -> str:
-        return self(text, "1")
 
 
 class Renderer:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer, duration, print_value
 from asteria_tui.cli.run import perform
 from asteria_tui.events import Key
@@ -17,11 +17,6 @@ from asteria_tui.session import Session, open_project
 from asteria_tui.state import State
 
 Renewable = Literal["inference", "management"]
-
-
-def add_to(app: typer.Typer) -> None:
-    for command in (keys, predict):
-        app.command()(with_options(command))
 
 
 def keys(

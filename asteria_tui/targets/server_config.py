@@ -5,10 +5,10 @@ Each setting answers a trap of facts/torchserve: sections 0 (all), 1 (tokens), 4
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from xml.sax.saxutils import quoteattr
 
 import msgspec
 
@@ -128,10 +128,10 @@ def log_layout(logs: PurePath | str) -> str:
 <Configuration status="error" shutdownHook="disable">
   <Appenders>
     <Console name="console" target="SYSTEM_OUT">
-      <PatternLayout pattern={quoteattr(CONSOLE_LAYOUT)}/>
+      <PatternLayout pattern="{html.escape(CONSOLE_LAYOUT)}"/>
     </Console>
-    <RollingFile name="records" fileName={quoteattr(records)} filePattern={quoteattr(records + ".%i")}>
-      <PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern={quoteattr(JSON_LAYOUT)}/>
+    <RollingFile name="records" fileName="{html.escape(records)}" filePattern="{html.escape(records)}.%i">
+      <PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern="{html.escape(JSON_LAYOUT)}"/>
       <Policies><SizeBasedTriggeringPolicy size="{RECORDS_FILE_MIB} MB"/></Policies>
       <DefaultRolloverStrategy max="{RECORDS_FILES_KEPT}" fileIndex="min"/>
     </RollingFile>

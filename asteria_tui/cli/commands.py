@@ -1,0 +1,27 @@
+"""Every command by name: where it is and what it does, so that help and one command cost no import of the others."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    module: str
+    """In this package; the function has the command's name, or the module adds a group of commands."""
+    summary: str
+    group: str
+
+
+COMMANDS = {
+    "up": Command("serving", "Everything up to a first prediction; what is right already is left alone.", "Serve"),
+    "down": Command("serving", "Stop the server and remove all that it leaves behind.", "Serve"),
+    "restart": Command("serving", "Stop, then up.", "Serve"),
+    "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
+    "predict": Command("testing", "Send one payload; without any, the model's first sample.", "Ask"),
+    "keys": Command("testing", "The tokens of the running server, masked unless asked.", "Ask"),
+    "logs": Command("logs", "What the server says, or the causes of what went wrong.", "Ask"),
+    "models": Command("models", "What the server has registered: list, show, register, scale and more.", "Ask"),
+    "init": Command("packaging", "Write asteria.toml from what lies in the folder.", "Package"),
+    "package": Command("packaging", "Build the archives into the primary store and every mirror.", "Package"),
+    "inspect": Command("packaging", "Look into an archive: members, manifest, entry point, pickle scan.", "Package"),
+}

@@ -1,0 +1,56 @@
+"""init, package, inspect: from sources to archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asteria_tui.cli.options import ArchiverName, ModelName, Options
+from asteria_tui.cli.render import Renderer, print_value
+from asteria_tui.cli.run import perform
+from asteria_tui.errors import ExitCode
+from asteria_tui.session import open_project
+from asteria_tui.state import State
+
+
+def init(options: Options) -> int:
+    """Write asteria.toml from what lies in the folder."""
+    from asteria_tui.session import initialize
+
+    file, guesses = initialize(options.project)
+    renderer = Renderer(options)
+    if options.json:
+        print_value({"file": str(file), "guesses": [{"what": g.what, "value": g.value, "why": g.why} for g in guesses]})
+        return ExitCode.DONE
+    for guess in guesses:
+        renderer.say(f" {guess.what} = {guess.value}  {renderer.style.dim(guess.why)}")
+    print_value(str(file))
+    renderer.say("look it over, then: asteria-tui up")
+    return ExitCode.DONE
+
+
+def package(options: Options, model: ModelName = None, archiver: ArchiverName = "own") -> int:
+    """Build the archives into the primary store and every mirror."""
+
+    def finish(state: State, _: Renderer) -> None:
+        if not options.json:
+            for archive in state.archives.values():
+                print_value(archive.path)
+
+    return perform(options, "package", lambda session: session.package(model, archiver), finish=finish)
+
+
+def inspect(
+    options: Options,
+    archive: Annotated[Path | None, typer.Argument(help="A .mar; without it the first model's in the store.")] = None,
+    model: ModelName = None,
+) -> int:
+    """Look into an archive: members, manifest, entry point, SHA-256, pickle scan."""
+    from asteria_tui.cli.archive_report import show
+
+    if archive is None:
+        project = open_project(options.project, options.overrides)
+        archive = project.primary_store / f"{project.model(model)[0]}.mar"
+    return show(archive, options)
