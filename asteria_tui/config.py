@@ -111,6 +111,16 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return self.root / ".asteria"
 
     @property
+    def logs_dir(self) -> Path:
+        """The logs of the current server, or of the last one."""
+        return self.state_dir / "server" / "logs"
+
+    @property
+    def history_dir(self) -> Path:
+        """One folder for each run of a server."""
+        return self.state_dir / "history"
+
+    @property
     def primary_store(self) -> Path:
         return self.path(self.settings.stores.primary)
 

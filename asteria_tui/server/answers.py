@@ -45,7 +45,7 @@ class Meaning(NamedTuple):
     hint: str = ""
 
 
-# The most telling one first: by type, then by a part of the message, then by status.
+# The most telling one counts: a part of the message, then the type, then the status.
 _BY_TYPE = {
     "InvalidKeyException": Meaning(
         TokenError,
@@ -133,9 +133,9 @@ _BY_STATUS = {
 
 def error_of(answer: Answer, asked: str) -> AsteriaError:
     """The error that `answer` is; `asked` says what for, such as `POST /predictions/m`."""
-    meaning = _BY_TYPE.get(answer.type)
-    if meaning is None or answer.type == "InternalServerException":
-        meaning = next((told for part, told in _BY_MESSAGE.items() if part in answer.message), None) or meaning
-    if meaning is None:
-        meaning = _BY_STATUS.get(answer.status, Meaning(ServerError, f"the server answered {answer.status}"))
+    meaning = (
+        next((told for part, told in _BY_MESSAGE.items() if part in answer.message), None)
+        or _BY_TYPE.get(answer.type)
+        or _BY_STATUS.get(answer.status, Meaning(ServerError, f"the server answered {answer.status}"))
+    )
     return meaning.error(meaning.title, detail=f"{asked}: {answer.status} {answer.message}".rstrip(), hint=meaning.hint)

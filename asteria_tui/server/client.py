@@ -170,7 +170,7 @@ class Client:
         httpx = _httpx()
         if self._http is None:
             # Only loopback addresses: a proxy or a certificate store has no part in it.
-            self._http = httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501 plain HTTP on loopback
+            self._http = httpx.AsyncClient(trust_env=False, verify=False)
         headers = request.pop("headers", {}) | ({"Authorization": f"Bearer {key.token}"} if key else {})
         begun = time.perf_counter()
         try:

@@ -18,6 +18,7 @@ import psutil
 from asteria_tui.config import Project
 from asteria_tui.errors import TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed
+from asteria_tui.logs.history import CONSOLE_FILE, start_run
 from asteria_tui.process import ProcessId, start, stop_tree
 from asteria_tui.targets.ports import claim_ports
 from asteria_tui.targets.runtime import Runtime, find_runtime
@@ -43,7 +44,6 @@ from asteria_tui.targets.target import (
     server_dir,
 )
 
-CONSOLE_FILE = "console.log"
 STARTED = b"Model server started."
 """Printed when every port is bound, gRPC included (facts/torchserve section 6)."""
 START_TIMEOUT = 120.0
@@ -79,7 +79,7 @@ class LocalTarget:
         ports = claim_ports(Ports.wanted(self.project.settings.server))
         await self.stop(emit)
         make_state_dir(self.project)
-        self._begin_logs()
+        start_run(self.project.history_dir, self.project.logs_dir)
         temporary = self._make_temporary()
         record = new_record(self.project, ports, models)
         command = self._write_config(runtime, record, models, temporary)
@@ -140,9 +140,6 @@ class LocalTarget:
             return None
         return Vitals(memory_bytes=memory, cpu_seconds=cpu)
 
-    def logs(self) -> Path:
-        return self.directory / "logs"
-
     def describe_end(self) -> str:
         """The first fatal line of the console, else its last lines."""
         try:
@@ -156,11 +153,7 @@ class LocalTarget:
 
     @property
     def _console(self) -> Path:
-        return self.logs() / CONSOLE_FILE
-
-    def _begin_logs(self) -> None:
-        shutil.rmtree(self.logs(), ignore_errors=True)
-        self.logs().mkdir(mode=0o700, parents=True)
+        return self.project.logs_dir / CONSOLE_FILE
 
     def _make_temporary(self) -> Path:
         """Private to this server; beside its state where the path is short enough for Unix sockets."""
@@ -180,7 +173,7 @@ class LocalTarget:
         store = self.project.primary_store
         config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
         (self.directory / PROPERTIES_FILE).write_text(config)
-        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.logs()))
+        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir))
         return java_command(
             runtime.java,
             runtime.site_packages,

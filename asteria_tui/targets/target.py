@@ -100,10 +100,6 @@ class Target(Protocol):
 
     async def vitals(self, record: ServerRecord) -> Vitals | None: ...
 
-    def logs(self) -> Path:
-        """The directory in which the records and the console of the last server lie."""
-        ...
-
     def describe_end(self) -> str:
         """Why the last server ended, as far as its console tells."""
         ...

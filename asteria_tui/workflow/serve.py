@@ -9,11 +9,10 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
-from asteria_tui.archive.sources import collect
+from asteria_tui.archive.own_files import own_files
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
-from asteria_tui.logs.cause import Sources
 from asteria_tui.logs.watch import CauseWatch
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
@@ -217,13 +216,7 @@ async def _end_retries(server: Attached, model: ServedModel) -> None:
 
 def open_watch(work: Work) -> CauseWatch:
     """Of the current server's log, with the frames of unpacked archives led back to the project's own files."""
-    members = {}
-    for name, settings in work.project.settings.models.items():
-        # What can't be collected can't be packaged either, and that was or will be said where it matters.
-        with contextlib.suppress(AsteriaError):
-            sources = collect(work.project, name, settings)
-            members[name] = {member: work.project.relative(path) for member, path in sources.members}
-    return CauseWatch(work.target.logs(), Sources(members=members, root=str(work.project.root)))
+    return CauseWatch(work.project.logs_dir, own_files(work.project))
 
 
 async def show_keys(work: Work, client: Client, *, reveal: bool = False) -> str:

@@ -1,0 +1,146 @@
+"""logs: what the server says, or the causes of what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Annotated, get_args
+
+import msgspec
+import typer
+
+from asteria_tui.archive.own_files import own_files
+from asteria_tui.cli.options import Options
+from asteria_tui.cli.render import duration, print_value
+from asteria_tui.cli.style import Style
+from asteria_tui.errors import ConfigError, ExitCode
+from asteria_tui.events import Cause, LogBatch, LogRecord, Source, encode
+from asteria_tui.logs.cause import folded
+from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.history import logs_in, run_of
+from asteria_tui.logs.read import causes, records
+from asteria_tui.session import open_project
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+COLOURS = {"WARN": "33", "ERROR": "31", "FATAL": "31", "DEBUG": "2"}
+DEFAULT_LINES = 50
+
+
+def logs(
+    options: Options,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written.")] = False,
+    lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, help="The last N records; 50.")] = None,
+    since: Annotated[str | None, typer.Option(help="Not older than 90s, 5m, 2h or 1d.")] = None,
+    level: Annotated[str, typer.Option(help="This one and worse: debug, info, warn, error.")] = "",
+    worker: Annotated[str | None, typer.Option(help="Such as W-9000.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Of one model's workers.")] = None,
+    source: Annotated[str, typer.Option(help="server, worker, access, metrics, console; several by comma.")] = "",
+    grep: Annotated[str, typer.Option(help="Records that match this regular expression.")] = "",
+    not_: Annotated[str, typer.Option("--not", help="Records that do not match this one.")] = "",
+    tracebacks: Annotated[bool, typer.Option("--tracebacks", help="The causes, each once, newest last.")] = False,
+    request: Annotated[str, typer.Option(help="What one request left: its x-request-id.")] = "",
+    run: Annotated[int, typer.Option(help="An earlier run: -1 is the one before the last.")] = 0,
+) -> int:
+    """What the server says, or the causes of what went wrong."""
+    project = open_project(options.project, options.overrides)
+    files = logs_in(project.logs_dir) if run == 0 else run_of(project.history_dir, run).logs
+    wanted = Filter(
+        level=level,
+        worker=worker,
+        model=model,
+        sources=_sources(source),
+        grep=grep,
+        not_=not_,
+        since=_since(since),
+        request=request,
+    )
+    if tracebacks:
+        return _print_causes(causes(files, own_files(project), wanted), options)
+    last = lines if lines is not None or since is not None else DEFAULT_LINES
+    known = [(name, settings.version) for name, settings in project.settings.models.items()]
+    batches = records(files, wanted, last=last, is_following=follow, known=known)
+    return asyncio.run(_print_all(batches, _printer(options)))
+
+
+def _sources(given: str) -> frozenset[Source]:
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in get_args(Source):
+            raise ConfigError(f"no source named {name!r}", hint=f"one of {', '.join(get_args(Source))}")
+    return frozenset(msgspec.convert(names, list[Source]))
+
+
+def _since(given: str | None) -> float | None:
+    """Seconds since the epoch of `5m` ago."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", given)
+    if found is None:
+        raise ConfigError(f"{given!r} is no span of time", hint="such as 90s, 5m, 2h or 1d")
+    return time.time() - float(found[1]) * UNITS[found[2]]
+
+
+async def _print_all(batches: AsyncIterator[LogBatch], show: Callable[[LogBatch], None]) -> int:
+    printing = asyncio.ensure_future(_print_batches(batches, show))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, printing.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await printing
+        return ExitCode.DONE
+    return ExitCode.INTERRUPTED
+
+
+async def _print_batches(batches: AsyncIterator[LogBatch], show: Callable[[LogBatch], None]) -> None:
+    async for batch in batches:
+        show(batch)
+
+
+def _printer(options: Options) -> Callable[[LogBatch], None]:
+    style = Style(sys.stdout)
+
+    def show(batch: LogBatch) -> None:
+        if options.json:
+            lines = [encode(record).decode() for record in batch.records]
+        else:
+            lines = [line(record, style) for record in batch.records]
+        sys.stdout.write("".join(f"{text}\n" for text in lines))
+        sys.stdout.flush()
+
+    return show
+
+
+def line(record: LogRecord, style: Style) -> str:
+    """`12:04:31.204 INFO  W-9000 worker  Torch worker started.`"""
+    at = clock(record.time)
+    level = style(f"{record.level:<5}", COLOURS.get(record.level, "0"))
+    return f"{style.dim(at)} {level} {record.worker or '':<6} {record.source:<7} {record.text}"
+
+
+def clock(at: float | None) -> str:
+    """The local time of a record, to the millisecond."""
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:12] if at else " " * 12  # noqa: DTZ006 as the server logs
+
+
+def _print_causes(found: list[Cause], options: Options) -> int:
+    style = Style(sys.stdout)
+    for cause in found:
+        if options.json:
+            print_value(cause)
+            continue
+        retry = f", retry in {duration(cause.retry_in)}" if cause.retry_in else ""
+        where = ", ".join(filter(None, (cause.model, cause.worker, cause.phase)))
+        print_value(
+            f"{clock(cause.last_at)} {cause.count:>4}×  {style.bad(cause.headline)}  {style.dim(where + retry)}"
+        )
+        if options.verbose and cause.traceback:
+            print_value(folded(cause.traceback))
+    if not found and not options.json and not options.quiet:
+        print("no cause in this log", file=sys.stderr)  # noqa: T201 narration
+    return ExitCode.DONE
