@@ -35,15 +35,9 @@ _VARIABLE = re.compile(
     r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4,12}){4}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?", re.IGNORECASE
 )
 
-TELLING = (
-    b"Traceback (most",
-    b"State change",
-    b"Retry worker",
-    b"Auto recovery",
-    b"Failed to load",
-    b"worker error",
-)
-"""What stands in every part of a log that tells a cause, or the retry after one."""
+# What stands in every part of a log that tells a cause, or the retry after one.
+_TELLING = tuple(b"Traceback (most|State change|Retry worker|Auto recovery|Failed to load|worker error".split(b"|"))
+_HEADING = 8_192
 
 _Key = tuple[object, ...]
 
@@ -196,6 +190,24 @@ def _key(cause: Cause) -> _Key:
     frame = cause.frame
     place = (frame.file, frame.line, frame.function) if frame else ()
     return (cause.exception, _VARIABLE.sub("#", cause.message), place, cause.model, cause.phase)
+
+
+class TellingParts:
+    """Leaves out the parts of a log of JSON records that cannot tell a cause, so that they need no parsing."""
+
+    def __init__(self, causes_: Causes) -> None:
+        self._causes = causes_
+        self._skipped = b""
+
+    def of(self, data: bytes) -> bytes:
+        """What to parse of `data`, the next whole lines of the log; the lines before a traceback name its phase."""
+        is_json = data.startswith(b'{"t":')
+        if is_json and not self._causes.is_waiting and not any(word in data for word in _TELLING):
+            self._skipped = (self._skipped + data)[-_HEADING:]
+            return b""
+        before = self._skipped[self._skipped.find(b"\n") + 1 :]
+        self._skipped = b""
+        return before + data
 
 
 def causes(records: Iterable[LogRecord], sources: Sources | None = None) -> Iterator[Cause]:

@@ -17,11 +17,11 @@ from asteria_tui.events import Source
 LIMIT = 200 << 20
 """Bytes of all runs together."""
 
-JSON_FILE = "server.jsonl"
-"""What the generated log layout writes; its older parts are `server.1.jsonl` and so on."""
+RECORDS_FILE = "records.jsonl"
+"""Every record of a server of ours, once, as JSON lines; its older parts are `records.jsonl.1` and so on."""
 
 CONSOLE_FILE = "console.log"
-"""What the server and its Java print."""
+"""The console of the server and its Java, as people know it."""
 
 
 class Log(NamedTuple):
@@ -45,11 +45,7 @@ class Run(NamedTuple):
     @property
     def logs(self) -> list[Log]:
         """Its files, those that are complete first."""
-        parts = sorted(self.folder.glob("server*.jsonl"), key=lambda path: path.stat().st_mtime)
-        console = self.folder / CONSOLE_FILE
-        if not parts:
-            return [Log(console)]
-        return [*map(Log, parts), Log(console, "console")]
+        return logs_in(self.folder)
 
     @property
     def size(self) -> int:
@@ -57,11 +53,29 @@ class Run(NamedTuple):
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
-def start_run(history: Path, limit: int = LIMIT) -> Run:
-    """Make the folder of a new run under `history`, and room for it."""
-    name = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    run = Run(history / name)
+def logs_in(folder: Path) -> list[Log]:
+    """The logs of a server of ours, the oldest first; from the console only what Java prints outside of them."""
+    parts = sorted(folder.glob(f"{RECORDS_FILE}.*"), key=_part, reverse=True)
+    current = folder / RECORDS_FILE
+    if not parts and not current.exists():
+        return [Log(folder / CONSOLE_FILE)]
+    return [*map(Log, parts), Log(current), Log(folder / CONSOLE_FILE, "console")]
+
+
+def _part(path: Path) -> int:
+    """The number of a part; the one with the highest is the oldest."""
+    number = path.suffix.removeprefix(".")
+    return int(number) if number.isdigit() else 0
+
+
+def start_run(history: Path, current: Path, limit: int = LIMIT) -> Run:
+    """Make the folder of a new run under `history`, and room for it; `current` becomes a link to it."""
+    run = Run(history / dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
     run.folder.mkdir(mode=0o700, parents=True)
+    if current.is_dir() and not current.is_symlink():
+        shutil.rmtree(current)
+    current.unlink(missing_ok=True)
+    current.symlink_to(run.folder.resolve())
     prune(history, limit)
     return run
 
@@ -103,5 +117,5 @@ def prune(history: Path, limit: int = LIMIT) -> None:
             return
         if log.path.name == CONSOLE_FILE and log.path.exists():
             os.truncate(log.path, 0)
-        elif log.path.name != JSON_FILE:
+        elif log.path.name != RECORDS_FILE:
             log.path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from asteria_tui.events import Cause, LogBatch, LogRecord
 from asteria_tui.logs.cause import Sources
-from asteria_tui.logs.causes import TELLING, Causes
+from asteria_tui.logs.causes import Causes, TellingParts
 from asteria_tui.logs.filter import Filter, might_hold
 from asteria_tui.logs.follow import follow
 from asteria_tui.logs.history import Log
@@ -23,9 +23,6 @@ from asteria_tui.logs.tail import Tail
 
 BATCH = 500
 """Records of one batch at most: parsing them takes about 3 ms."""
-
-_HEADING = 8_192
-"""Bytes before a traceback in which its heading stands."""
 
 _CLOCK = 5.0
 """Seconds by which the lines of a log may be out of order."""
@@ -138,13 +135,11 @@ def causes(logs: Sequence[Log], sources: Sources | None = None, filter_: Filter 
 
 
 def _tell(reader: Reader, seen: Causes) -> None:
-    """Feed `seen` with a log; of JSON lines only the pieces that can tell a cause are parsed."""
-    skipped = b""
+    """Feed `seen` with a log."""
+    parts = TellingParts(seen)
     while data := reader.tail.read():
-        is_telling = seen.is_waiting or not data.startswith(b'{"t":') or any(word in data for word in TELLING)
-        if is_telling:
-            seen.feed(reader.parse(skipped[skipped.rfind(b"\n", 0, -_HEADING) + 1 :] + data))
-        skipped = b"" if is_telling else data
+        if part := parts.of(data):
+            seen.feed(reader.parse(part))
     seen.feed(reader.parse(b""))
     seen.flush()
 

@@ -13,8 +13,8 @@ from pathlib import PurePath
 import msgspec
 
 from asteria_tui.config import ModelSettings, ServerSettings
+from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import CONSOLE_LAYOUT, JSON_LAYOUT
-from asteria_tui.logs.watch import RECORDS_FILE
 
 RECORDS_FILE_MIB = 32
 RECORDS_FILES_KEPT = 6

@@ -3,23 +3,27 @@
 import pytest
 
 from asteria_tui.errors import ConfigError
-from asteria_tui.logs.history import CONSOLE_FILE, JSON_FILE, Log, prune, run_of, runs, start_run
+from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE, Log, prune, run_of, runs, start_run
 
 
-def run_with(history, size, **files):
-    run = start_run(history)
-    (run.folder / JSON_FILE).write_bytes(b"x" * size)
+def run_with(history, size):
+    run = start_run(history, history.parent / "logs")
+    (run.folder / RECORDS_FILE).write_bytes(b"x" * size)
     return run
 
 
 def test_runs_are_counted_from_the_latest(tmp_path):
-    first, second, third = (run_with(tmp_path, 10) for _ in range(3))
-    assert runs(tmp_path) == [first, second, third]
-    assert (run_of(tmp_path), run_of(tmp_path, -1), run_of(tmp_path, -2)) == (third, second, first)
-    assert run_of(tmp_path, 1) == first
+    first, second, third = (run_with(tmp_path / "history", 10) for _ in range(3))
+    assert runs(tmp_path / "history") == [first, second, third]
+    assert (run_of(tmp_path / "history"), run_of(tmp_path / "history", -1), run_of(tmp_path / "history", -2)) == (
+        third,
+        second,
+        first,
+    )
+    assert run_of(tmp_path / "history", 1) == first
     for number in (-3, 4):
         with pytest.raises(ConfigError, match=str(number)):
-            run_of(tmp_path, number)
+            run_of(tmp_path / "history", number)
 
 
 def test_without_history_there_is_no_run(tmp_path):
@@ -29,30 +33,35 @@ def test_without_history_there_is_no_run(tmp_path):
 
 
 def test_the_oldest_runs_make_room(tmp_path):
-    made = [run_with(tmp_path, 100) for _ in range(5)]
-    prune(tmp_path, 250)
-    assert runs(tmp_path) == made[3:]
+    made = [run_with(tmp_path / "history", 100) for _ in range(5)]
+    prune(tmp_path / "history", 250)
+    assert runs(tmp_path / "history") == made[3:]
 
 
 def test_a_run_that_is_too_large_loses_its_oldest_parts(tmp_path):
-    run = run_with(tmp_path, 100)
+    run = run_with(tmp_path / "history", 100)
     for number in (1, 2):
-        (run.folder / f"server.{number}.jsonl").write_bytes(b"x" * 100)
+        (run.folder / f"{RECORDS_FILE}.{number}").write_bytes(b"x" * 100)
     (run.folder / CONSOLE_FILE).write_bytes(b"x" * 100)
-    prune(tmp_path, 250)
-    assert (run.folder / JSON_FILE).stat().st_size == 100
+    prune(tmp_path / "history", 250)
+    assert (run.folder / RECORDS_FILE).stat().st_size == 100
     assert run.size <= 250
-    prune(tmp_path, 50)
-    assert (run.folder / JSON_FILE).exists()
+    prune(tmp_path / "history", 50)
+    assert (run.folder / RECORDS_FILE).exists()
     assert (run.folder / CONSOLE_FILE).stat().st_size == 0
 
 
 def test_the_logs_of_a_run_are_its_json_parts_and_what_only_the_console_has(tmp_path):
-    run = start_run(tmp_path)
+    current = tmp_path / "server/logs"
+    current.mkdir(parents=True)
+    (current / "stale").touch()
+    run = start_run(tmp_path / "history", current)
     assert run.logs == [Log(run.folder / CONSOLE_FILE)]
-    (run.folder / "server.1.jsonl").write_bytes(b"")
-    (run.folder / JSON_FILE).write_bytes(b"")
-    names = [(log.path.name, log.only) for log in run.logs]
-    assert sorted(names) == [(CONSOLE_FILE, "console"), ("server.1.jsonl", None), (JSON_FILE, None)]
-    assert names[-1] == (CONSOLE_FILE, "console")
+    for name in (RECORDS_FILE, f"{RECORDS_FILE}.1", f"{RECORDS_FILE}.2", f"{RECORDS_FILE}.10"):
+        (current / name).touch()
+    names = [(log.path.name.removeprefix(RECORDS_FILE), log.only) for log in run.logs]
+    assert names == [(".10", None), (".2", None), (".1", None), ("", None), (CONSOLE_FILE, "console")]
     assert run.folder.stat().st_mode & 0o777 == 0o700
+    again = start_run(tmp_path / "history", current)
+    assert current.resolve() == again.folder
+    assert runs(tmp_path / "history") == [run, again]
