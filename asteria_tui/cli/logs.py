@@ -117,7 +117,7 @@ def _printer(options: Options) -> Callable[[LogBatch], None]:
 
 
 def line(record: LogRecord, style: Style) -> str:
-    """`12:04:31.204 INFO  W-9000 worker  Torch worker started.`"""
+    """A record for people: `12:04:31.204 INFO  W-9000 worker  Torch worker started.`."""
     at = clock(record.time)
     level = style(f"{record.level:<5}", COLOURS.get(record.level, "0"))
     return f"{style.dim(at)} {level} {record.worker or '':<6} {record.source:<7} {record.text}"

@@ -173,7 +173,7 @@ class LocalTarget:
         store = self.project.primary_store
         config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
         (self.directory / PROPERTIES_FILE).write_text(config)
-        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir))
+        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir, to_console=False))
         return java_command(
             runtime.java,
             runtime.site_packages,

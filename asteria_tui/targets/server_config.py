@@ -16,8 +16,10 @@ from asteria_tui.config import ModelSettings, ServerSettings
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import CONSOLE_LAYOUT, JSON_LAYOUT
 
-RECORDS_FILE_MIB = 32
-RECORDS_FILES_KEPT = 6
+PEOPLE_FILE = "ts_log.log"
+"""As TorchServe itself names it."""
+LOG_FILE_MIB = 32
+"""Six files of a run at most: with them one run stays below the 200 MB of the whole history."""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,23 +120,25 @@ def _escaped(value: object) -> str:
     )
 
 
-def log_layout(logs: PurePath | str) -> str:
-    """A log4j2 configuration: JSON records to a rolling file, the stock pattern to the console.
+def log_layout(logs: PurePath | str, *, to_console: bool) -> str:
+    """A log4j2 configuration: JSON records to a rolling file, the stock pattern for people beside it.
 
-    The stock file writes each `org.pytorch.serve` record twice and shows no metrics level (section 4).
+    `to_console` is for containers, whose engine keeps and bounds the console. A local server's console would be a
+    file that grows for ever, so there the pattern goes to a rolling `ts_log.log`, and the console holds only what
+    never reaches a log file. The stock layout writes each `org.pytorch.serve` record twice (section 4).
     """
-    records = f"{logs}/{RECORDS_FILE}"
+    pattern = f'<PatternLayout pattern="{html.escape(CONSOLE_LAYOUT)}"/>'
+    people = (
+        f'<Console name="people" target="SYSTEM_OUT">{pattern}</Console>'
+        if to_console
+        else _rolling("people", f"{logs}/{PEOPLE_FILE}", pattern, kept=1)
+    )
+    json_layout = f'<PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern="{html.escape(JSON_LAYOUT)}"/>'
     return f"""<?xml version="1.0" encoding="UTF-8"?>
-<Configuration status="error" shutdownHook="disable">
+<Configuration status="error">
   <Appenders>
-    <Console name="console" target="SYSTEM_OUT">
-      <PatternLayout pattern="{html.escape(CONSOLE_LAYOUT)}"/>
-    </Console>
-    <RollingFile name="records" fileName="{html.escape(records)}" filePattern="{html.escape(records)}.%i">
-      <PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern="{html.escape(JSON_LAYOUT)}"/>
-      <Policies><SizeBasedTriggeringPolicy size="{RECORDS_FILE_MIB} MB"/></Policies>
-      <DefaultRolloverStrategy max="{RECORDS_FILES_KEPT}" fileIndex="min"/>
-    </RollingFile>
+    {people}
+    {_rolling("records", f"{logs}/{RECORDS_FILE}", json_layout, kept=3)}
   </Appenders>
   <Loggers>
     <Logger name="io.netty" level="error"/>
@@ -142,12 +146,22 @@ def log_layout(logs: PurePath | str) -> str:
     <Logger name="org.pytorch.serve" level="debug"/>
     <Logger name="MODEL_LOG" level="all"/>
     <Root level="info">
-      <AppenderRef ref="console"/>
+      <AppenderRef ref="people"/>
       <AppenderRef ref="records"/>
     </Root>
   </Loggers>
 </Configuration>
 """
+
+
+def _rolling(name: str, file: str, layout: str, kept: int) -> str:
+    """An appender whose newest older part is `.1`."""
+    path = html.escape(file)
+    return f"""<RollingFile name="{name}" fileName="{path}" filePattern="{path}.%i">
+      {layout}
+      <Policies><SizeBasedTriggeringPolicy size="{LOG_FILE_MIB} MB"/></Policies>
+      <DefaultRolloverStrategy max="{kept}" fileIndex="min"/>
+    </RollingFile>"""
 
 
 def java_command(

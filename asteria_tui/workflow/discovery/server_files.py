@@ -58,7 +58,8 @@ _PORTS = re.compile(
 )
 _LONG_PORTS = re.compile(r"target:\s*[\"']?(\d+)[\"']?\s+published:\s*[\"']?(\d+)")
 _MOUNTS = re.compile(
-    r"(?:^[ \t]*-[ \t]*[\"']?|source:\s*)(\.{0,2}/?[^\s:\"'$]+)(?::|\s+target:\s*)[^\s:\"']*/model[-_]?store/?(?=[\s:\"']|$)",
+    r"(?:^[ \t]*-[ \t]*[\"']?|source:\s*)(\.{0,2}/?[^\s:\"'$]+)"
+    r"(?::|\s+target:\s*)[^\s:\"']*/model[-_]?store/?(?=[\s:\"']|$)",
     re.MULTILINE,
 )
 
