@@ -135,17 +135,16 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines with those that continue them: after a backslash or backtick, in an array, or options on their own."""
     first, joined, is_open, is_array = 0, "", False, False
     for number, line in enumerate(text.splitlines(), 1):
+        part = _CONTINUED.sub("", line)
         if joined and (is_open or is_array or _OPTION_LINE.match(line)) and len(joined) < MOST_CHARACTERS:
-            joined += f" {line.strip()}"
+            joined += f" {part.strip()}"
         else:
             if joined:
                 yield first, joined
-            first, joined = number, line
+            first, joined = number, part
             is_array = re.search(r"=\s*@?\($", line.split(" #")[0].rstrip()) is not None
         is_array = is_array and ")" not in line
-        is_open = _CONTINUED.search(line) is not None
-        if is_open:
-            joined = _CONTINUED.sub("", joined)
+        is_open = part != line
     if joined:
         yield first, joined
 
