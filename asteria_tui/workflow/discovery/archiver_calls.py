@@ -12,7 +12,7 @@ from asteria_tui.archive.sources import understand_handler
 from asteria_tui.config import ModelSettings
 from asteria_tui.workflow.discovery.python_commands import command_lists, command_texts, parsed
 from asteria_tui.workflow.discovery.script import Script, options, words
-from asteria_tui.workflow.discovery.tree import Tree, base_name, folder
+from asteria_tui.workflow.discovery.tree import Tree, base_name, folder, is_test
 
 PROGRAM = re.compile(r"(?:torch-model-archiver(?:\.exe)?|model_archiver[./]model_packaging(?:\.py)?)(?=[\s\"',]|$)")
 SCRIPTS = (".sh", ".bash", ".zsh", ".ps1", ".yml", ".yaml", ".mk")
@@ -52,7 +52,7 @@ def find_calls(tree: Tree) -> list[Call]:
 
     Calls in documents with files that are not there are examples, unless there is nothing else.
     """
-    found = [call for file in tree.files if _is_read(file) for call in _calls_of(tree, file)]
+    found = [call for file in tree.files if _is_read(file) and not is_test(file) for call in _calls_of(tree, file)]
     usable = [call for call in found if not (call.is_in_document and call.missing)] or found
     best: dict[str, Call] = {}
     for call in sorted(usable, key=lambda call: (len(call.missing), call.is_in_document, -call.flags)):
@@ -171,8 +171,9 @@ class _Paths:
             plain, pattern = "/".join(parts[:first]) or ".", "/".join(parts[first:])
         path = self.existing(plain)
         if path is None:
-            self.missing.append(given)
-            return given.removeprefix("./")
+            expected = given.removeprefix("./")
+            self.missing.append(expected)
+            return expected
         return f"{path}/{pattern}".removeprefix("./") if pattern else path
 
     def directory(self, given: str) -> str | None:

@@ -13,7 +13,7 @@ from asteria_tui.archive.sources import BUILT_IN_HANDLERS
 from asteria_tui.config import MODEL_NAME, ModelSettings
 from asteria_tui.errors import ArchiveError
 from asteria_tui.workflow.discovery.python_commands import parsed
-from asteria_tui.workflow.discovery.tree import Tree, base_name, folder, stem
+from asteria_tui.workflow.discovery.tree import Tree, base_name, folder, is_test, stem
 
 WEIGHTS = (".pt", ".pth", ".safetensors", ".onnx", ".bin")
 """In the order in which they are preferred: .bin is also the name of much else."""
@@ -66,7 +66,7 @@ def find_models(tree: Tree) -> tuple[list[Found], dict[str, str]]:
     modules = [
         module
         for file in tree.with_suffix(".py")
-        if not _is_test(file) and OF_INTEREST.search(tree.text(file)) and (module := _read(tree, file)) is not None
+        if not is_test(file) and OF_INTEREST.search(tree.text(file)) and (module := _read(tree, file)) is not None
     ]
     used = {name for module in modules if module.is_handler for name in module.imports}
     handlers = [module for module in modules if module.is_handler and stem(module.file) not in used]
@@ -99,10 +99,6 @@ def _read(tree: Tree, file: str) -> Module | None:
             node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ),
     )
-
-
-def _is_test(file: str) -> bool:
-    return stem(file).startswith("test_") or stem(file) in {"conftest", "setup"}
 
 
 def _is_handler(module: ast.Module, classes: list[ast.ClassDef]) -> bool:

@@ -88,6 +88,11 @@ def stem(file: str) -> str:
     return base_name(file).partition(".")[0]
 
 
+def is_test(file: str) -> bool:
+    """What tests say about models is made up."""
+    return stem(file).startswith(("test_", "conftest")) or not {"test", "tests"}.isdisjoint(folder(file).split("/"))
+
+
 def _listed(directory: Path) -> tuple[list[str], list[str]]:
     """Names of the directories and of the regular files in it, sorted; without those that TOML could not hold."""
     directories, files = [], []

@@ -234,8 +234,9 @@ def test_example_in_a_text_loses_against_the_script_and_weights_may_be_missing(m
         tmp_path,
         {
             "docs/a.md": "`torch-model-archiver --model-name b --serialized-file b.bin --handler text_classifier`",
-            "package.sh": "torch-model-archiver --model-name cat -v 1 --handler handler --serialized-file cat.pt",
+            "package.sh": "torch-model-archiver --model-name cat -v 1 --handler handler --serialized-file ./cat.pt",
             "handler.py": HANDLER,
+            "tests/test_package.py": "'torch-model-archiver --model-name made-up --handler base_handler'",
         },
     )
     found = discover(tmp_path)
