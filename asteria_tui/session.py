@@ -10,18 +10,19 @@ import asyncio
 import collections
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from asteria_tui import config
-from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project
+from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project, TargetName
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
-from asteria_tui.events import Event, KeyKind, LogBatch, StageFailed, Step
+from asteria_tui.events import Event, KeyKind, LogBatch, ServerChanged, StageFailed, Step
 from asteria_tui.state import State, reduce
 from asteria_tui.targets import open_target
-from asteria_tui.targets.target import ServerRecord, load_record
+from asteria_tui.targets.target import ServerRecord, Target, load_record
 from asteria_tui.workflow.stage import Attached, Work, failure
 
 if TYPE_CHECKING:
@@ -84,14 +85,38 @@ class Session:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.target = open_target(project)
         self.state = State()
-        self.work = Work(project, self.target, self.emit)
+        self._performing = 0
         self._waiting: collections.deque[Event] = collections.deque()
         self._news = asyncio.Event()
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+
+    @cached_property
+    def target(self) -> Target:
+        """Opened when first used: the screen paints before psutil or Docker are loaded."""
+        return open_target(self.project)
+
+    @cached_property
+    def work(self) -> Work:
+        return Work(self.project, self.target, self.emit)
+
+    @property
+    def records_file(self) -> Path:
+        """Where the records of the last server lie, once it was started."""
+        from asteria_tui.logs.watch import RECORDS_FILE
+
+        return self.target.logs() / RECORDS_FILE
+
+    def choose_target(self, name: TargetName) -> None:
+        """From now on TorchServe runs there; a server that runs elsewhere goes on running."""
+        server = msgspec.structs.replace(self.project.settings.server, target=name)
+        settings = msgspec.structs.replace(self.project.settings, server=server)
+        self.project = Project(root=self.project.root, settings=settings)
+        for cached in ("target", "work"):
+            vars(self).pop(cached, None)
+        self.emit(ServerChanged(state="stopped", target=name))
 
     def emit(self, event: Event) -> None:
         """One more fact, for the state and for whoever reads `events()`."""
@@ -120,6 +145,7 @@ class Session:
 
     async def perform(self, action: Awaitable[ExitCode | None], stage: Step) -> ExitCode:
         """Runs one action to its end; whatever it raises becomes exactly one StageFailed."""
+        self._performing += 1
         try:
             return await action or ExitCode.DONE
         except AsteriaError as error:
@@ -130,6 +156,8 @@ class Session:
             if not self._was_told_of_interruption():
                 self.emit(StageFailed(stage=stage, title="interrupted", exit_code=ExitCode.INTERRUPTED))
             return ExitCode.INTERRUPTED
+        finally:
+            self._performing -= 1
 
     def _was_told_of_interruption(self) -> bool:
         failed = [stage.failure for stage in self.state.stages if stage.failure]
@@ -191,6 +219,12 @@ class Session:
         from asteria_tui.workflow.look import look
 
         return await look(self.work)
+
+    async def monitor(self) -> None:
+        """Looks at the server every two seconds, emits what is new, and holds its peace while an action runs."""
+        from asteria_tui.workflow.monitor import monitor
+
+        await monitor(lambda: self.work, lambda: self.state, lambda: self._performing > 0)
 
     async def keys(self, *, reveal: bool = False, renew: KeyKind | None = None) -> None:
         from asteria_tui.workflow.serve import show_keys
