@@ -26,8 +26,9 @@ from asteria_tui.targets.target import ServerRecord, Target, load_record
 from asteria_tui.workflow.stage import Attached, Work, failure
 
 if TYPE_CHECKING:
-    from asteria_tui.events import Predicted
+    from asteria_tui.events import Cause, Predicted
     from asteria_tui.inference.payload import Payload
+    from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.server.client import Client
     from asteria_tui.workflow.discovery import Guess
 
@@ -87,6 +88,7 @@ class Session:
         self.project = project
         self.state = State()
         self._performing = 0
+        self._watch: tuple[Path, CauseWatch] | None = None
         self._waiting: collections.deque[Event] = collections.deque()
         self._news = asyncio.Event()
         self._is_closed = False
@@ -219,6 +221,14 @@ class Session:
         from asteria_tui.workflow.look import look
 
         return await look(self.work)
+
+    async def causes(self) -> tuple[Cause, ...]:
+        """Every cause that the current log tells, each once, the newest last; read by a thread."""
+        from asteria_tui.workflow.serve import open_watch
+
+        if self._watch is None or self._watch[0] != self.records_file:
+            self._watch = (self.records_file, open_watch(self.work))
+        return tuple(await asyncio.to_thread(self._watch[1].rows))
 
     async def monitor(self) -> None:
         """Looks at the server every two seconds, emits what is new, and holds its peace while an action runs."""
