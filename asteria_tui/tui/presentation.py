@@ -27,9 +27,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GLYPHS = {"idle": "·", "running": "◌", "done": "✔", "failed": "✘"}
-STYLES = {"idle": "$text-disabled", "running": "$accent", "done": "$text-success", "failed": "$text-error"}
+STYLES = {"idle": "$foreground 40%", "running": "$accent", "done": "$text-success", "failed": "$text-error"}
 SERVER_GLYPHS: dict[ServerState, tuple[str, str]] = {
-    "stopped": ("○", "$text-disabled"),
+    "stopped": ("○", "$foreground 40%"),
     "starting": ("◌", "$accent"),
     "running": ("●", "$text-success"),
     "unwell": ("●", "$text-error"),

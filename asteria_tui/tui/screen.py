@@ -109,7 +109,7 @@ class Workbench(Screen[None]):
     def _show_tabs(self) -> None:
         parts: list[Content | str] = []
         for panel in self.query(Panel):
-            style = "bold $accent" if panel.id == self.current else "$text-muted"
+            style = "bold $accent" if panel.id == self.current else "$foreground 60%"
             name = Content.from_markup(f"[@click=app.act('panel_{panel.id}')]{panel.NUMBER} {panel.TITLE}[/]")
             parts += [name.stylize(style), "   "]
         self.query_one("#tabs", Static).update(Content.assemble(*parts))
@@ -172,7 +172,7 @@ class Workbench(Screen[None]):
         if advice:
             parts += [(f"→ {advice}", "$accent"), "\n"]
         parts += ["\n", cause.traceback, "\n\n", ("the log around it", "bold"), "\n"]
-        parts += [(f"{_plain(record)}\n", "$text-muted") for record in around]
+        parts += [(f"{_plain(record)}\n", "$foreground 60%") for record in around]
         frame = cause.frame
         source = (frame.file, frame.line) if frame and frame.is_project else None
         plain = f"{cause.headline}\n{cause.traceback}"
@@ -188,7 +188,7 @@ class Workbench(Screen[None]):
         told = {"time": _absolute(record.time), "level": record.level, "thread": record.thread, "logger": record.logger,
                 "worker": record.worker, "model": record.model, "pid": record.pid}  # fmt: skip
         head = [
-            Content.assemble((f"{name:<8}", "$text-muted"), str(value), "\n") for name, value in told.items() if value
+            Content.assemble((f"{name:<8}", "$foreground 60%"), str(value), "\n") for name, value in told.items() if value
         ]
         self.app.push_screen(Reader("Record", Content.assemble(*head, "\n", record.text), record.text))
 
@@ -253,7 +253,7 @@ def _status_line(app: AsteriaApp, situation: Situation, width: int) -> Content:
     if situation.job:
         right = [Content.styled(f"◌ {situation.job}", "$accent"), (" s cancels")]
     end = Content.assemble(*right)
-    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(filter(None, left)), "$text-muted"))
+    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(filter(None, left)), "$foreground 60%"))
     begin = begin.truncate(max(1, width - end.cell_length - 1), ellipsis=True)
     return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
 

@@ -17,7 +17,16 @@ DARK = Theme(
     surface="#191c22",
     panel="#22262e",
     dark=True,
-    variables={"footer-key-foreground": "#7aa2f7", "border": "#7aa2f7", "border-blurred": "#3a404c"},
+    variables={
+        "border": "#7aa2f7",
+        "border-blurred": "#3a404c",
+        "footer-key-foreground": "#7aa2f7",
+        "text-accent": "#7aa2f7",
+        "text-error": "#e0667a",
+        "text-muted": "#8b92a0",
+        "text-success": "#7fb069",
+        "text-warning": "#d9a441",
+    },
 )
 
 LIGHT = Theme(
@@ -33,5 +42,14 @@ LIGHT = Theme(
     surface="#f0f0ed",
     panel="#e4e4e0",
     dark=False,
-    variables={"footer-key-foreground": "#2a5db0", "border": "#2a5db0", "border-blurred": "#b9bac0"},
+    variables={
+        "border": "#2a5db0",
+        "border-blurred": "#b9bac0",
+        "footer-key-foreground": "#2a5db0",
+        "text-accent": "#2a5db0",
+        "text-error": "#b3243f",
+        "text-muted": "#6a6e78",
+        "text-success": "#3c7a2a",
+        "text-warning": "#8a5a00",
+    },
 )

@@ -175,7 +175,7 @@ class LogsPanel(Panel):
         parts: list[Content | str] = []
         for action, _, text in chips:
             is_set = not text.startswith("all ") and text != "filter"
-            style = "$accent" if is_set else "$text-muted"
+            style = "$accent" if is_set else "$foreground 60%"
             parts.append(Content.from_markup(f"[@click=app.act('{action}')]$text[/]", text=text).stylize(style))
             parts.append("   ")
         self.query_one("#chips", Static).update(Content.assemble(*parts))
@@ -310,4 +310,4 @@ def _cause_text(cause: Cause) -> Content:
     count = f"  ×{cause.count}" if cause.count > 1 else ""
     where = f"{cause.frame.file}:{cause.frame.line} in {cause.frame.function}" if cause.frame else ""
     told = "  ".join(filter(None, (where, cause.worker or "", cause.phase, wording.clock(cause.last_at)[:8])))
-    return Content.assemble((said, "$text-error"), (count, "bold"), "\n", (f"  {told}", "$text-muted"))
+    return Content.assemble((said, "$text-error"), (count, "bold"), "\n", (f"  {told}", "$foreground 60%"))

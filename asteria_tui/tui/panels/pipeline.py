@@ -65,13 +65,13 @@ def _line(row: Row, width: int) -> Content:
     if row.failure and len(text) > room:
         text = ""  # it has its own lines below
     cut = Content.styled(text, text_style).truncate(max(room, 1), ellipsis=True)
-    name_style = "$text-muted" if row.status == "idle" else ""
+    name_style = "$foreground 60%" if row.status == "idle" else ""
     return Content.assemble(
         (f"{pres.GLYPHS[row.status]} ", style),
         (f"{row.name:<{NAME_WIDTH}}", name_style),
         cut,
         " " * max(1, room - cut.cell_length + 1),
-        (row.time, "$text-muted"),
+        (row.time, "$foreground 60%"),
     )
 
 
@@ -87,7 +87,7 @@ def _failure_lines(row: Row, width: int) -> list[Content]:
         lines += Content.styled(pres.headline(failure), "$text-error").wrap(room)[:FAILURE_LINES]
     place = pres.where(failure) or failure.detail
     if place:
-        lines += Content.styled(place, "$text-muted").wrap(room)[:FAILURE_LINES]
+        lines += Content.styled(place, "$foreground 60%").wrap(room)[:FAILURE_LINES]
     if pres.advice(failure):
         lines += Content.styled(f"→ {pres.advice(failure)}", "$accent").wrap(room)[:FAILURE_LINES]
     return [Content(" " * indent) + line.rstrip() for line in lines]
@@ -99,12 +99,12 @@ def _one_line(rows: list[Row], width: int) -> Content:
     parts: list[Content | str] = []
     for row in rows:
         told = row.name if failed is None or row is failed or width > 100 else ""  # noqa: PLR2004 columns
-        name_style = "$text-muted" if row.status == "idle" else ""
+        name_style = "$foreground 60%" if row.status == "idle" else ""
         parts += [Content.assemble((pres.GLYPHS[row.status], pres.STYLES[row.status]), (f" {told}".rstrip(), name_style)), "  "]
         if row is failed and row.failure:
             parts += [Content.styled(pres.headline(row.failure), "$text-error"), "  "]
         elif row.name == "predict" and row.text and failed is None:
-            parts.append(Content.styled(row.text, "$text-muted"))
+            parts.append(Content.styled(row.text, "$foreground 60%"))
         elif row.status == "running" and row.time:
             parts += [Content.styled(row.time, "$accent"), "  "]
     return Content.assemble(*parts).truncate(width, ellipsis=True)

@@ -198,13 +198,13 @@ def _outcome(state: State, last: Predicted | None, width: int, *, is_sending: bo
     if is_sending:
         return Content.styled("◌ waiting for the answer, r cancels", "$accent")
     if last is None:
-        return Content.styled("no answer yet: r sends the request", "$text-muted")
+        return Content.styled("no answer yet: r sends the request", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
     told = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
     room = width - len(told) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
     gap = " " * max(1, width - 3 - len(told) - len(bars))
-    return Content.assemble((str(last.status), f"bold {style}"), told, gap, (bars, "$text-muted"))
+    return Content.assemble((str(last.status), f"bold {style}"), told, gap, (bars, "$foreground 60%"))
 
 
 def _answer(last: Predicted | None) -> Content:
@@ -215,4 +215,4 @@ def _answer(last: Predicted | None) -> Content:
         body = f"{body[:MOST_SHOWN]}\n… {len(body) - MOST_SHOWN:,} more characters; y copies all"
     if last.cause is None:
         return Content(body)
-    return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$text-muted"))
+    return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$foreground 60%"))

@@ -55,7 +55,7 @@ def strip(state: State, width: int) -> Content:
     """The panel in one line."""
     server = state.server
     if server.state == "stopped":
-        return _cut(Content.assemble(heading(server), ("  press u to start it", "$text-muted")), width)
+        return _cut(Content.assemble(heading(server), ("  press u to start it", "$foreground 60%")), width)
     parts: list[str] = [f"{model.name} {model.version}" for model in state.models]
     if state.models:
         ready, wanted = pres.workers(state.models)
@@ -72,7 +72,7 @@ def _lines(state: State, width: int) -> list[Content]:
     server = state.server
     if server.state == "stopped":
         reason = [_cut(Content.styled(server.reason, "$text-error"), width)] if server.reason else []
-        return [heading(server), *reason, Content.assemble(("press ", "$text-muted"), ("u", "$accent"), (" to package, start and predict", "$text-muted"))]  # noqa: E501
+        return [heading(server), *reason, Content.assemble(("press ", "$foreground 60%"), ("u", "$accent"), (" to package, start and predict", "$foreground 60%"))]  # noqa: E501
     uptime = wording.uptime(server.started_at) if server.started_at else ""
     lines = [_both(heading(server), uptime, width)]
     if server.reason:
@@ -108,7 +108,7 @@ def _worker_lines(worker: Worker, width: int) -> list[Content]:
     is_ready = worker.status == "READY"
     style = "$text-success" if is_ready else "$text-warning"
     pid = f"  pid {worker.pid}" if worker.pid else ""
-    line = Content.assemble(f"  W-{worker.id} ", (worker.status.lower(), style), (pid, "$text-muted"))
+    line = Content.assemble(f"  W-{worker.id} ", (worker.status.lower(), style), (pid, "$foreground 60%"))
     lines = [_both(line, wording.size(worker.memory_bytes) if worker.memory_bytes else "", width)]
     if worker.cause:
         lines.append(_cut(Content.styled(f"    {worker.cause.headline}", "$text-error"), width))
@@ -116,7 +116,7 @@ def _worker_lines(worker: Worker, width: int) -> list[Content]:
 
 
 def _key_line(key: Key, width: int) -> Content:
-    left = Content.assemble((f"{key.kind:<{KIND_WIDTH}}", "$text-muted"), key.token)
+    left = Content.assemble((f"{key.kind:<{KIND_WIDTH}}", "$foreground 60%"), key.token)
     return _both(left, pres.key_time(key.expires_at), width)
 
 
@@ -124,7 +124,7 @@ def _both(left: Content, right: str, width: int) -> Content:
     """One line with something at each end."""
     room = width - len(right) - 1 if right else width
     left = left.truncate(max(1, room), ellipsis=True)
-    return Content.assemble(left, " " * max(1, width - left.cell_length - len(right)), (right, "$text-muted"))
+    return Content.assemble(left, " " * max(1, width - left.cell_length - len(right)), (right, "$foreground 60%"))
 
 
 def _cut(text: Content, width: int) -> Content:

@@ -61,7 +61,7 @@ class ChoiceDialog(ModalScreen[str]):
 
 def _label(choice: Choice) -> Content:
     key = Content.styled(f"{choice.key:<2}", "$accent") if choice.key else Content("")
-    note = Content.styled(f"  {choice.note}", "$text-muted") if choice.note else Content("")
+    note = Content.styled(f"  {choice.note}", "$foreground 60%") if choice.note else Content("")
     return key + Content(choice.label) + note
 
 
