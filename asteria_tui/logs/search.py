@@ -37,6 +37,11 @@ class Hits:
         yield from reversed(self._before)
         yield from self._after
 
+    def __getitem__(self, position: int) -> int:
+        """The line at that place among those found so far, counted from the first; raises IndexError."""
+        before = len(self._before)
+        return self._before[before - 1 - position] if position < before else self._after[position - before]
+
     def newest(self) -> Iterator[int]:
         """The lines found so far, the last one first; goes on looking as long as it is asked."""
         yield from reversed(self._after)
