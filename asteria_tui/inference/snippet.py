@@ -62,9 +62,12 @@ def _python(request: Request, body: str) -> str:
     )
 
 
+_LOW_QUOTES = ("\N{SINGLE LOW-9 QUOTATION MARK}", "\N{SINGLE HIGH-REVERSED-9 QUOTATION MARK}")
+
+
 def _single_quoted(text: str) -> str:
     """A literal string of PowerShell; the typographic quotes end one too (about_Quoting_Rules)."""
-    for quote in "'‘’‚‛":
+    for quote in ("'", "\N{LEFT SINGLE QUOTATION MARK}", "\N{RIGHT SINGLE QUOTATION MARK}", *_LOW_QUOTES):
         text = text.replace(quote, quote * 2)
     return f"'{text}'"
 

@@ -172,7 +172,8 @@ ACTIONS: tuple[Action, ...] = (
     ),
     *(
         Action(
-            id=f"panel_{name}", keys=str(number), label=name, group="Move", owner="screen", help=f"Go to the panel {name.title()}.",
+            id=f"panel_{name}", keys=str(number), label=name, group="Move", owner="screen",
+            help=f"Go to the panel {name.title()}.",
         )
         for number, name in enumerate(ALL, start=1)
     ),

@@ -338,5 +338,3 @@ async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
         code = await session.perform(session.down(), "stop")
     session.close()
     return int(code)
-
-

@@ -13,8 +13,6 @@ from asteria_tui.tui import wording
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
 
 
-
-
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One stage, as it stands."""
 

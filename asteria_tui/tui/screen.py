@@ -188,7 +188,9 @@ class Workbench(Screen[None]):
         told = {"time": _absolute(record.time), "level": record.level, "thread": record.thread, "logger": record.logger,
                 "worker": record.worker, "model": record.model, "pid": record.pid}  # fmt: skip
         head = [
-            Content.assemble((f"{name:<8}", "$foreground 60%"), str(value), "\n") for name, value in told.items() if value
+            Content.assemble((f"{name:<8}", "$foreground 60%"), str(value), "\n")
+            for name, value in told.items()
+            if value
         ]
         self.app.push_screen(Reader("Record", Content.assemble(*head, "\n", record.text), record.text))
 
@@ -253,7 +255,9 @@ def _status_line(app: AsteriaApp, situation: Situation, width: int) -> Content:
     if situation.job:
         right = [Content.styled(f"◌ {situation.job}", "$accent"), (" s cancels")]
     end = Content.assemble(*right)
-    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(filter(None, left)), "$foreground 60%"))
+    begin = Content.assemble(
+        ("asteria-tui", "bold $accent"), ("   " + " · ".join(filter(None, left)), "$foreground 60%")
+    )
     begin = begin.truncate(max(1, width - end.cell_length - 1), ellipsis=True)
     return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from typing import ClassVar
@@ -28,12 +29,23 @@ from asteria_tui.tui.widgets.log_view import LogView
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at a file that grows: the longest that a line waits."""
+QUIET_AFTER = 20
+"""Looks that brought nothing, after which they come seldom."""
 LOOK_IDLE = 0.5
 """The same while nothing comes."""
 CAUSES_EVERY = 1.0
 """Seconds between two readings of the causes; they are read by a thread."""
 LEVELS = ("", "info", "warn", "error")
-SOURCES: tuple[Source | None, ...] = (None, "worker", "server", "access")
+CHOICES: tuple[tuple[str, frozenset[Source]], ...] = (
+    ("no metrics", frozenset({"server", "worker", "access", "console"})),
+    ("worker", frozenset({"worker"})),
+    ("server", frozenset({"server", "console"})),
+    ("access", frozenset({"access"})),
+    ("metrics", frozenset({"metrics"})),
+    ("all sources", frozenset()),
+)
+DEFAULT = Filter(sources=CHOICES[0][1])
+"""Metrics are most of the lines and the least of what one reads."""
 
 
 class LogsPanel(Panel):
@@ -55,7 +67,7 @@ class LogsPanel(Panel):
     def __init__(self, session: Session, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self.session = session
-        self.filter = Filter()
+        self.filter = DEFAULT
         self.rows: LogRows | None = None
         self.causes: tuple[Cause, ...] = ()
         self._known: tuple[tuple[str, str], ...] = ()
@@ -102,11 +114,9 @@ class LogsPanel(Panel):
             quiet = 0 if changed else quiet + 1
             await self._look_at_causes()
             self._wakes.clear()
-            try:
-                async with asyncio.timeout(LOOK_EVERY if quiet < 20 or self._is_busy else LOOK_IDLE):  # noqa: PLR2004 a second
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY if quiet < QUIET_AFTER or self._is_busy else LOOK_IDLE):
                     await self._wakes.wait()
-            except TimeoutError:
-                pass
 
     @property
     def _is_busy(self) -> bool:
@@ -150,7 +160,7 @@ class LogsPanel(Panel):
             parts.append("following" if view.follow else "paused")
             if self.rows is not None:
                 shown, lines = len(self.rows), self.rows.lines
-                parts.append(f"{shown:,} of {lines:,}" if self.filter != Filter() else wording.plural(lines, "line"))
+                parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
             if self.causes:
                 parts.append(wording.plural(len(self.causes), "cause"))
         told = " · ".join(parts)
@@ -168,13 +178,13 @@ class LogsPanel(Panel):
     def _show_chips(self) -> None:
         chips = (
             ("level", "level", f"level ≥ {self.filter.level}" if self.filter.level else "all levels"),
-            ("source", "source", next(iter(self.filter.sources)) if self.filter.sources else "all sources"),
+            ("source", "o", _source_name(self.filter)),
             ("worker", "worker", self.filter.worker or "all workers"),
             ("filter", "/", self._pattern_text or "filter"),
         )
         parts: list[Content | str] = []
         for action, _, text in chips:
-            is_set = not text.startswith("all ") and text != "filter"
+            is_set = text not in {"all levels", "all sources", "all workers", "no metrics", "filter"}
             style = "$accent" if is_set else "$foreground 60%"
             parts.append(Content.from_markup(f"[@click=app.act('{action}')]$text[/]", text=text).stylize(style))
             parts.append("   ")
@@ -249,9 +259,9 @@ class LogsPanel(Panel):
         self.set_filter(level=LEVELS[(LEVELS.index(self.filter.level) + 1) % len(LEVELS)])
 
     def do_source(self) -> None:
-        now = next(iter(self.filter.sources), None)
-        following = SOURCES[(SOURCES.index(now) + 1) % len(SOURCES)] if now in SOURCES else None
-        self.set_filter(sources=frozenset({following} if following else ()))
+        names = [name for name, _ in CHOICES]
+        following = (names.index(_source_name(self.filter)) + 1) % len(CHOICES)
+        self.set_filter(sources=CHOICES[following][1])
 
     def do_worker(self) -> None:
         choices = (None, *self._workers)
@@ -304,10 +314,14 @@ class LogsPanel(Panel):
         self.post_message(self.CauseOpened(self.causes[len(self.causes) - 1 - event.option_index]))
 
 
+def _source_name(filter_: Filter) -> str:
+    return next(name for name, sources in CHOICES if sources == filter_.sources)
+
+
 def _cause_text(cause: Cause) -> Content:
     """Two lines: what, how often; where, when."""
     said = ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
-    count = f"  ×{cause.count}" if cause.count > 1 else ""
+    count = f"  \N{MULTIPLICATION SIGN}{cause.count}" if cause.count > 1 else ""
     where = f"{cause.frame.file}:{cause.frame.line} in {cause.frame.function}" if cause.frame else ""
     told = "  ".join(filter(None, (where, cause.worker or "", cause.phase, wording.clock(cause.last_at)[:8])))
     return Content.assemble((said, "$text-error"), (count, "bold"), "\n", (f"  {told}", "$foreground 60%"))

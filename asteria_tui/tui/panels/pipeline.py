@@ -100,7 +100,10 @@ def _one_line(rows: list[Row], width: int) -> Content:
     for row in rows:
         told = row.name if failed is None or row is failed or width > 100 else ""  # noqa: PLR2004 columns
         name_style = "$foreground 60%" if row.status == "idle" else ""
-        parts += [Content.assemble((pres.GLYPHS[row.status], pres.STYLES[row.status]), (f" {told}".rstrip(), name_style)), "  "]
+        parts += [
+            Content.assemble((pres.GLYPHS[row.status], pres.STYLES[row.status]), (f" {told}".rstrip(), name_style)),
+            "  ",
+        ]
         if row is failed and row.failure:
             parts += [Content.styled(pres.headline(row.failure), "$text-error"), "  "]
         elif row.name == "predict" and row.text and failed is None:

@@ -60,7 +60,7 @@ class RequestPanel(Panel):
                         [(f"{model} · {name}", (model, name)) for model, name in self._samples()],
                         id="sample", compact=True, allow_blank=True, prompt="no samples: write a body below",
                     )  # fmt: skip
-                yield JsonEditor(id="body", soft_wrap=True, compact=True, show_line_numbers=False)
+                yield JsonEditor(id="body", soft_wrap=True, compact=True, highlight_cursor_line=False)
             with Vertical(id="answered"):
                 yield Static(id="outcome", markup=False)
                 yield Text(id="answer")

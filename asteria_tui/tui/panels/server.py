@@ -72,7 +72,13 @@ def _lines(state: State, width: int) -> list[Content]:
     server = state.server
     if server.state == "stopped":
         reason = [_cut(Content.styled(server.reason, "$text-error"), width)] if server.reason else []
-        return [heading(server), *reason, Content.assemble(("press ", "$foreground 60%"), ("u", "$accent"), (" to package, start and predict", "$foreground 60%"))]  # noqa: E501
+        return [
+            heading(server),
+            *reason,
+            Content.assemble(
+                ("press ", "$foreground 60%"), ("u", "$accent"), (" to package, start and predict", "$foreground 60%")
+            ),
+        ]  # noqa: E501
     uptime = wording.uptime(server.started_at) if server.started_at else ""
     lines = [_both(heading(server), uptime, width)]
     if server.reason:
