@@ -178,7 +178,8 @@ ACTIONS: tuple[Action, ...] = (
         for number, name in enumerate(ALL, start=1)
     ),
     Action(
-        id="jump", keys="ctrl+o", label="jump", group="Move", owner="screen", help="Put a letter on everything that takes the focus.",
+        id="jump", keys="ctrl+o", label="jump", group="Move", owner="screen",
+        help="Put a letter on everything that takes the focus.",
     ),
     Action(
         id="zoom", keys="z", label="zoom", group="Screen", owner="screen",

@@ -38,7 +38,7 @@ SERVER_GLYPHS: dict[ServerState, tuple[str, str]] = {
 def pipeline(state: State) -> list[Row]:
     """A row for each stage of the last workflow; where none ran, what can be told from the server alone."""
     ran = {(stage.stage, stage.model): stage for stage in state.stages}
-    found = _found(state) if not state.stages else {}
+    found = _found(state)
     several = len({stage.model for stage in state.stages if stage.model}) > 1
     rows = [_row(stage, with_model=several) for stage in ran.values() if stage.stage not in STAGES]
     for name in STAGES:

@@ -31,6 +31,7 @@ from asteria_tui.tui.panels.server import ServerPanel, heading
 from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog, Reader
 from asteria_tui.tui.widgets.footer import Footer
 from asteria_tui.tui.widgets.jump import Jump
+from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ AROUND = 12
 """Log records shown on each side of a failure."""
 
 
+WIDTHS = [(0, "-too-narrow"), (40, "-narrow"), (80, "-medium"), (120, "-wide")]
+HEIGHTS = [(0, "-too-short"), (10, "-short"), (20, "-tall")]
+
+
 class Workbench(Screen[None]):
-    HORIZONTAL_BREAKPOINTS = [
-        (0, "-too-narrow"), (40, "-narrow"), (80, "-medium"), (120, "-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS = [(0, "-too-short"), (10, "-short"), (20, "-tall")]
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
     app: AsteriaApp
 
@@ -52,7 +55,9 @@ class Workbench(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="status", markup=False)
-        yield Static(id="tabs")
+        with Horizontal(id="tabs"):
+            for panel in (PipelinePanel, ServerPanel, LogsPanel, RequestPanel):
+                yield Link(f"panel_{panel.TITLE.lower()}", f"{panel.NUMBER} {panel.TITLE}")
         with Horizontal(id="body"):
             with Vertical(id="left", classes="column"):
                 yield PipelinePanel(id="pipeline", classes="panel")
@@ -104,15 +109,8 @@ class Workbench(Screen[None]):
             panel.set_class(panel.id == name, "-current")
         for column in self.query("#left, #right"):
             column.set_class(bool(column.query(f"#{name}")), "-current")
-        self._show_tabs()
-
-    def _show_tabs(self) -> None:
-        parts: list[Content | str] = []
-        for panel in self.query(Panel):
-            style = "bold $accent" if panel.id == self.current else "$foreground 60%"
-            name = Content.from_markup(f"[@click=app.act('panel_{panel.id}')]{panel.NUMBER} {panel.TITLE}[/]")
-            parts += [name.stylize(style), "   "]
-        self.query_one("#tabs", Static).update(Content.assemble(*parts))
+        for tab in self.query("#tabs Link").results(Link):
+            tab.set_class(tab.action == f"panel_{name}", "-current")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.app.show)
@@ -255,10 +253,10 @@ def _status_line(app: AsteriaApp, situation: Situation, width: int) -> Content:
     if situation.job:
         right = [Content.styled(f"◌ {situation.job}", "$accent"), (" s cancels")]
     end = Content.assemble(*right)
-    begin = Content.assemble(
-        ("asteria-tui", "bold $accent"), ("   " + " · ".join(filter(None, left)), "$foreground 60%")
-    )
-    begin = begin.truncate(max(1, width - end.cell_length - 1), ellipsis=True)
+    told = [part for part in left if part]
+    while told and len(" · ".join(told)) + 16 + end.cell_length > width:
+        told.pop()
+    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(told), "$foreground 60%"))
     return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
 
 

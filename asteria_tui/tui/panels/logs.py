@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
@@ -25,6 +26,7 @@ from asteria_tui.tui import wording
 from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.log_rows import LogRows
 from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_view import LogView
 
 LOOK_EVERY = 0.05
@@ -80,7 +82,9 @@ class LogsPanel(Panel):
         yield Static(id="logs-empty", markup=False)
         yield LogView(id="log", classes="takes-focus")
         yield OptionList(id="causes", markup=False)
-        yield Static(id="chips", markup=True)
+        with Horizontal(id="chips"):
+            for action in ("level", "source", "worker", "filter"):
+                yield Link(action, "", id=f"chip-{action}")
         yield Input(id="find", placeholder="text or regular expression, ! inverts", compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
@@ -176,19 +180,17 @@ class LogsPanel(Panel):
                 empty.update(text)
 
     def _show_chips(self) -> None:
-        chips = (
-            ("level", "level", f"level ≥ {self.filter.level}" if self.filter.level else "all levels"),
-            ("source", "o", _source_name(self.filter)),
-            ("worker", "worker", self.filter.worker or "all workers"),
-            ("filter", "/", self._pattern_text or "filter"),
-        )
-        parts: list[Content | str] = []
-        for action, _, text in chips:
-            is_set = text not in {"all levels", "all sources", "all workers", "no metrics", "filter"}
-            style = "$accent" if is_set else "$foreground 60%"
-            parts.append(Content.from_markup(f"[@click=app.act('{action}')]$text[/]", text=text).stylize(style))
-            parts.append("   ")
-        self.query_one("#chips", Static).update(Content.assemble(*parts))
+        pattern = self._pattern_text
+        chips = {
+            "level": (bool(self.filter.level), f"level ≥ {self.filter.level}" if self.filter.level else "all levels"),
+            "source": (self.filter.sources != DEFAULT.sources, _source_name(self.filter)),
+            "worker": (bool(self.filter.worker), self.filter.worker or "all workers"),
+            "filter": (bool(pattern), f"/{pattern}" if pattern else "filter"),
+        }
+        for action, (is_set, text) in chips.items():
+            chip = self.query_one(f"#chip-{action}", Link)
+            chip.update(text)
+            chip.set_class(is_set, "-set")
 
     @property
     def _pattern_text(self) -> str:

@@ -78,7 +78,7 @@ def _lines(state: State, width: int) -> list[Content]:
             Content.assemble(
                 ("press ", "$foreground 60%"), ("u", "$accent"), (" to package, start and predict", "$foreground 60%")
             ),
-        ]  # noqa: E501
+        ]
     uptime = wording.uptime(server.started_at) if server.started_at else ""
     lines = [_both(heading(server), uptime, width)]
     if server.reason:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.events import Click
-from textual.widgets import Static
 
-from asteria_tui.tui.actions import BY_ID, FOOTERS, Action, Situation, shown_keys
+from asteria_tui.tui.actions import BY_ID, FOOTERS, Situation, shown_keys
+from asteria_tui.tui.widgets.link import Link
+
+GAP = 2
+ALWAYS = 2
+"""The last ones, help and quit, stay where there is no room for all."""
 
 
-class FooterKey(Static):
-    def __init__(self, action: Action, keys: str) -> None:
-        key = keys.partition(" ")[0]
-        super().__init__(Content.assemble((key, "$footer-key-foreground"), f" {action.label}"))
-        self.action = action
+class FooterKey(Link):
+    def __init__(self, action: str, keys: str) -> None:
+        key, label = keys.partition(" ")[0], BY_ID[action].label
+        super().__init__(action, Content.assemble((key, "$footer-key-foreground"), f" {label}"))
+        self.cells = len(key) + 1 + len(label) + GAP
 
     def show(self, why_not: str) -> None:
         self.set_class(bool(why_not), "-disabled")
-        self.tooltip = why_not or self.action.help
-
-    async def on_click(self, event: Click) -> None:
-        event.stop()
-        await self.app.run_action(f"act('{self.action.id}')")
+        self.tooltip = why_not or BY_ID[self.action].help
 
 
 class Footer(Horizontal):
@@ -33,12 +32,16 @@ class Footer(Horizontal):
 
     def compose(self) -> ComposeResult:
         for id_ in FOOTERS.get(self.panel, ()):
-            action = BY_ID[id_]
-            yield FooterKey(action, shown_keys(self.keys.get(id_, action.keys)))
+            yield FooterKey(id_, shown_keys(self.keys.get(id_, BY_ID[id_].keys)))
 
     async def show(self, panel: str, situation: Situation) -> None:
         if panel != self.panel:
             self.panel = panel
             await self.recompose()
-        for key in self.query(FooterKey):
-            key.show(key.action.why_not(situation))
+        keys = list(self.query(FooterKey))
+        room = self.content_size.width + GAP - sum(key.cells for key in keys[-ALWAYS:])
+        for number, key in enumerate(keys):
+            if number < len(keys) - ALWAYS:
+                room -= key.cells
+                key.display = room >= 0
+            key.show(BY_ID[key.action].why_not(situation))

@@ -25,6 +25,15 @@ class JsonEditor(TextArea):
     """Why the text is no JSON, with line and column; empty when it is."""
     _error_at: tuple[int, int] | None = None
 
+    def on_mount(self) -> None:
+        self.on_blur()
+
+    def on_focus(self) -> None:
+        self.show_cursor = self.match_cursor_bracket = True
+
+    def on_blur(self) -> None:
+        self.show_cursor = self.match_cursor_bracket = False
+
     def check(self) -> str:
         """Looks whether the text is JSON and returns what `error` says now."""
         before = self._error_at

@@ -311,7 +311,11 @@ class LogView(ScrollView, can_focus=True):
     def _style(self, name: str) -> Style:
         found = self._styles.get(name)
         if found is None:
-            found = self._styles[name] = self.get_component_rich_style(f"log--{name}", partial=True)
+            # Whole, so that transparent colours are mixed with the background; then without the background.
+            whole = self.get_component_rich_style(f"log--{name}")
+            background = whole.bgcolor if name in {"cursor", "match"} else None
+            found = Style(color=whole.color if name != "cursor" else None, bgcolor=background, bold=whole.bold)
+            self._styles[name] = found
         return found
 
 
