@@ -138,11 +138,11 @@ class AsteriaApp(App[str]):
                 self._is_stale = True
                 self.set_timer(SHOW_WITHIN, self.show)
 
-    async def show(self) -> None:
+    def show(self) -> None:
         """Brings the screen up to the session's state; panels repaint what differs."""
         self._is_stale = False
         if self.is_mounted_screen and self.workbench.is_mounted:
-            await self.workbench.show(self.state, self.situation)
+            self.workbench.show(self.state, self.situation)
 
     def _job_changed(self, name: str, code: ExitCode | None) -> None:
         if not self.is_running or not self.is_mounted_screen:

@@ -82,28 +82,30 @@ class Workbench(Screen[None]):
     def request(self) -> RequestPanel:
         return self.query_one(RequestPanel)
 
-    async def show(self, state: State, situation: Situation) -> None:
+    def show(self, state: State, situation: Situation) -> None:
         for panel in self.query(Panel):
             panel.show(state)
-        await self.show_around(situation)
+        self.show_around(situation)
 
-    async def show_around(self, situation: Situation) -> None:
+    def show_around(self, situation: Situation) -> None:
         """The lines above and below the panels."""
         status = self.query_one("#status", Static)
         line = _status_line(self.app, situation, self.size.width - 2)
         if not (isinstance(status.content, Content) and line.is_same(status.content)):
-            status.update(line)
-        await self.query_one(Footer).show(self.current, situation)
+            status.update(line, layout=False)
+        self.query_one(Footer).show(self.current, situation)
 
-    async def on_descendant_focus(self, event: DescendantFocus) -> None:
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
         panel = next((widget for widget in event.widget.ancestors_with_self if isinstance(widget, Panel)), None)
         if panel is None or panel.id is None:
             return
         self._make_current(panel.id)
-        await self.show_around(self.app.situation)
+        self.show_around(self.app.situation)
 
     def _make_current(self, name: str) -> None:
         """The panel that has the focus, and that is shown where there is room for one only."""
+        if name == self.current and self.panel(name).has_class("-current"):
+            return
         self.current = name
         for panel in self.query(Panel):
             panel.set_class(panel.id == name, "-current")

@@ -177,7 +177,7 @@ class LogsPanel(Panel):
             text = "nothing matches the filter: esc clears it" if has_lines else "no log yet: u starts the server"
             empty = self.query_one("#logs-empty", Static)
             if str(empty.content) != text:
-                empty.update(text)
+                empty.update(text, layout=False)
 
     def _show_chips(self) -> None:
         pattern = self._pattern_text

@@ -11,6 +11,10 @@ from textual.widget import Widget
 from asteria_tui.state import State
 
 
+SHORT = 2_000
+"""Characters up to which a text has no line that wraps."""
+
+
 class Panel(Widget):
     """A region of the screen. `show` is called with each new state and repaints only what changed."""
 
@@ -44,6 +48,9 @@ class Text(VerticalScroll):
         return [self._body]
 
     def show(self, text: Content) -> None:
-        if self._shown is None or not text.is_same(self._shown):
+        before = self._shown
+        if before is None or not text.is_same(before):
             self._shown = text
-            self._body.update(text)
+            # A layout of the whole screen costs more than all else: only for another height.
+            needs_layout = before is None or len(before.plain.splitlines()) != len(text.plain.splitlines())
+            self._body.update(text, layout=needs_layout or len(text.plain) > SHORT)

@@ -91,7 +91,7 @@ class RequestPanel(Panel):
         outcome, answer = _outcome(state, last, width, is_sending=self.is_sending), _answer(last)
         shown = self.query_one("#outcome", Static)
         if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
-            shown.update(outcome)
+            shown.update(outcome, layout=False)
         self.query_one("#answer", Text).show(answer)
 
     def set_sending(self, is_sending: bool) -> None:
