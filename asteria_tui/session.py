@@ -21,16 +21,15 @@ from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project, Targ
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
 from asteria_tui.events import Event, KeyKind, LogBatch, ServerChanged, StageFailed, Step
 from asteria_tui.state import State, reduce
-from asteria_tui.targets import open_target
-from asteria_tui.targets.target import ServerRecord, Target, load_record
-from asteria_tui.workflow.stage import Attached, Work, failure
 
 if TYPE_CHECKING:
     from asteria_tui.events import Cause, Predicted
     from asteria_tui.inference.payload import Payload
     from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.server.client import Client
+    from asteria_tui.targets.target import ServerRecord, Target
     from asteria_tui.workflow.discovery import Guess
+    from asteria_tui.workflow.stage import Work
 
 WORKER_TIMEOUT = 300.0
 """Seconds for a call that waits for workers to load a model of any size."""
@@ -45,8 +44,7 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Proj
         ConfigError: there is neither, or the settings are wrong.
     """
     root = root.resolve()
-    bare = Project(root=root, settings=config.Settings())
-    record = load_record(bare)
+    record = _last_record(Project(root=root, settings=config.Settings()))
     chosen = dict(overrides or {})
     if record is not None and chosen.get("server.target") is None:
         # What was started last is what the later commands are about.
@@ -54,6 +52,14 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Proj
     if record is not None and not (root / FILE_NAME).exists():
         return Project(root=root, settings=record.settings)
     return config.load(root, chosen)
+
+
+def _last_record(project: Project) -> ServerRecord | None:
+    if not project.state_dir.exists():
+        return None
+    from asteria_tui.targets.target import load_record  # costs 40 ms with what it needs
+
+    return load_record(project)
 
 
 def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None = None) -> Project:
@@ -98,18 +104,22 @@ class Session:
     @cached_property
     def target(self) -> Target:
         """Opened when first used: the screen paints before psutil or Docker are loaded."""
+        from asteria_tui.targets import open_target
+
         return open_target(self.project)
 
     @cached_property
     def work(self) -> Work:
+        from asteria_tui.workflow.stage import Work
+
         return Work(self.project, self.target, self.emit)
 
     @property
     def records_file(self) -> Path:
         """Where the records of the last server lie, once it was started."""
-        from asteria_tui.logs.watch import RECORDS_FILE
+        from asteria_tui.logs.history import RECORDS_FILE
 
-        return self.target.logs() / RECORDS_FILE
+        return self.project.logs_dir / RECORDS_FILE
 
     def choose_target(self, name: TargetName) -> None:
         """From now on TorchServe runs there; a server that runs elsewhere goes on running."""
@@ -152,6 +162,8 @@ class Session:
             return await action or ExitCode.DONE
         except AsteriaError as error:
             if not error.is_told:
+                from asteria_tui.workflow.stage import failure
+
                 self.emit(failure(error, stage))
             return error.exit_code
         except asyncio.CancelledError:
@@ -200,6 +212,7 @@ class Session:
         """Sends one payload to a model of the project, or to any other that the server has."""
         from asteria_tui.workflow.predict import predict
         from asteria_tui.workflow.serve import open_watch
+        from asteria_tui.workflow.stage import Attached
 
         record = await self.running()
         name = name or self.project.model()[0]

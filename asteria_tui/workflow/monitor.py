@@ -12,7 +12,7 @@ import msgspec
 
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event, Key, KeysChanged, Model, ModelsChanged, ServerChanged
-from asteria_tui.logs.watch import RECORDS_FILE
+from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
 from asteria_tui.workflow.look import ended, look
 from asteria_tui.workflow.stage import Work
@@ -94,7 +94,7 @@ class Telling:
         self._asked_at = 0.0
 
     def has_news(self, work: Work) -> bool:
-        file = work.target.logs() / RECORDS_FILE
+        file = work.project.logs_dir / RECORDS_FILE
         try:
             size = file.stat().st_size
             if file != self._file or size < self._offset:

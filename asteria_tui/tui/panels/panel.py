@@ -10,7 +10,6 @@ from textual.widget import Widget
 
 from asteria_tui.state import State
 
-
 SHORT = 2_000
 """Characters up to which a text has no line that wraps."""
 
@@ -54,3 +53,19 @@ class Text(VerticalScroll):
             # A layout of the whole screen costs more than all else: only for another height.
             needs_layout = before is None or len(before.plain.splitlines()) != len(text.plain.splitlines())
             self._body.update(text, layout=needs_layout or len(text.plain) > SHORT)
+
+
+class Waiting(Panel):
+    """Keeps the place of a panel until it is there."""
+
+    HELP = ""
+
+    def __init__(self, number: int, title: str, *, id: str, classes: str) -> None:  # noqa: A002 Textual's name
+        super().__init__(id=id, classes=classes)
+        self.NUMBER, self.TITLE = number, title  # type: ignore[misc]
+
+    def show(self, state: State) -> None:
+        pass
+
+    def take_focus(self) -> None:
+        pass

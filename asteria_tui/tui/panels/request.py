@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +20,7 @@ from asteria_tui.inference.snippet import Request
 from asteria_tui.state import State
 from asteria_tui.tui import wording
 from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.details import answer_text
 from asteria_tui.tui.panels.panel import Panel, Text
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
@@ -210,7 +210,7 @@ def _outcome(state: State, last: Predicted | None, width: int, *, is_sending: bo
 def _answer(last: Predicted | None) -> Content:
     if last is None:
         return Content("")
-    body = last.body if isinstance(last.body, str) else json.dumps(last.body, indent=2, ensure_ascii=False)
+    body = answer_text(last)
     if len(body) > MOST_SHOWN:
         body = f"{body[:MOST_SHOWN]}\n… {len(body) - MOST_SHOWN:,} more characters; y copies all"
     if last.cause is None:

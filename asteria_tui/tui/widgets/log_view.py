@@ -245,13 +245,20 @@ class LogView(ScrollView, can_focus=True):
         return max(1, fitting)
 
     def _fit(self) -> None:
+        """Adapts the scroll bars; a layout of the whole screen only when one of them comes or goes."""
         count = len(self.rows) if self.rows else 0
         height = count
         if self.wrap and count:
             height = count + self._room - self._fitting_above(count - 1)
-        width = 0 if self.wrap else self._widest
-        if self.virtual_size != (width, height):
-            self.virtual_size = Size(width, height)
+        size = Size(0 if self.wrap else self._widest, height)
+        if size == self.virtual_size:
+            return
+        if (size.height > self._room) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(LogView.virtual_size, size)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = size.height
 
     def _go(self, row: float) -> None:
         self._is_ours = True
