@@ -18,14 +18,14 @@ import msgspec
 from asteria_tui import config
 from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
-from asteria_tui.events import Event, KeyKind, LogBatch, StageFailed, Step
+from asteria_tui.events import Event, KeyKind, LogBatch, Predicted, StageFailed, Step
+from asteria_tui.inference.answers import recall, remember
 from asteria_tui.state import State, reduce
 from asteria_tui.targets import open_target
 from asteria_tui.targets.target import ServerRecord, load_record
 from asteria_tui.workflow.stage import Attached, Work, failure
 
 if TYPE_CHECKING:
-    from asteria_tui.events import Predicted
     from asteria_tui.inference.payload import Payload
     from asteria_tui.server.client import Client
     from asteria_tui.workflow.discovery import Guess
@@ -93,12 +93,18 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
+    def recall(self) -> None:
+        """Brings the last answers of earlier sessions back."""
+        self.state = msgspec.structs.replace(self.state, predictions=tuple(recall(self.project.state_dir)))
+
     def emit(self, event: Event) -> None:
         """One more fact, for the state and for whoever reads `events()`."""
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self.emit, event)
             return
         self.state = reduce(self.state, event)
+        if isinstance(event, Predicted):
+            remember(self.project.state_dir, event)
         if isinstance(event, LogBatch) and len(self._waiting) >= MOST_WAITING:
             return
         self._waiting.append(event)
