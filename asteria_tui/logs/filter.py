@@ -125,7 +125,8 @@ def might_hold(data: bytes, needle: bytes) -> bool:
 
 def is_hiding(data: bytes) -> bool:
     """Whether `data` holds escape sequences, raw or as JSON writes them: they may stand inside of a needle."""
-    return b"\x1b" in data or b"\\u00" in data or (b"\xc2" in data and _C1.search(data) is not None)
+    # One character is found several times faster than many, and most logs hold none of the three.
+    return b"\x1b" in data or (b"\\" in data and b"\\u00" in data) or (b"\xc2" in data and _C1.search(data) is not None)
 
 
 def _literal(pattern: str) -> str:

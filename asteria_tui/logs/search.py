@@ -84,7 +84,9 @@ class Hits:
         lines: Iterable[int] = range(first, end)
         needle = self.filter.needle
         if needle:
-            data = self.index.read(chunk) + b"\n".join(self.index.lines(after, end - after))
+            data = self.index.read(chunk)
+            if end > after:
+                data += b"\n".join(self.index.lines(after, end - after))
             if not is_hiding(data):
                 lines = _holding(data, needle, chunk)
         return self._exact(lines, first)
