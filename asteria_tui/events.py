@@ -120,7 +120,7 @@ class Cause(Record, frozen=True, kw_only=True):
         return f"{said}, {self.frame.file}:{self.frame.line} in {self.frame.function}"
 
 
-class LogRecord(Record, frozen=True, kw_only=True):
+class LogRecord(Record, frozen=True, kw_only=True, gc=False):
     """One record of a log: what TorchServe wrote in one go, continuation lines included."""
 
     time: float | None

@@ -19,11 +19,11 @@ import msgspec
 from asteria_tui import config
 from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project, TargetName
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
-from asteria_tui.events import Event, KeyKind, LogBatch, ServerChanged, StageFailed, Step
+from asteria_tui.events import Cause, Event, KeyKind, LogBatch, Predicted, ServerChanged, StageFailed, Step
+from asteria_tui.inference.answers import recall, remember
 from asteria_tui.state import State, reduce
 
 if TYPE_CHECKING:
-    from asteria_tui.events import Cause, Predicted
     from asteria_tui.inference.payload import Payload
     from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.server.client import Client
@@ -130,12 +130,18 @@ class Session:
             vars(self).pop(cached, None)
         self.emit(ServerChanged(state="stopped", target=name))
 
+    def recall(self) -> None:
+        """Brings the last answers of earlier sessions back."""
+        self.state = msgspec.structs.replace(self.state, predictions=tuple(recall(self.project.state_dir)))
+
     def emit(self, event: Event) -> None:
         """One more fact, for the state and for whoever reads `events()`."""
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self.emit, event)
             return
         self.state = reduce(self.state, event)
+        if isinstance(event, Predicted):
+            remember(self.project.state_dir, event)
         if isinstance(event, LogBatch) and len(self._waiting) >= MOST_WAITING:
             return
         self._waiting.append(event)

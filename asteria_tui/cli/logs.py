@@ -19,12 +19,15 @@ from asteria_tui.archive.own_files import own_files
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import duration, print_value
 from asteria_tui.cli.style import Style
+from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, ExitCode
 from asteria_tui.events import Cause, LogBatch, LogRecord, Source, encode
+from asteria_tui.inference.answers import recall
 from asteria_tui.logs.cause import folded
 from asteria_tui.logs.filter import Filter
-from asteria_tui.logs.history import logs_in, run_of
+from asteria_tui.logs.history import Log, logs_in, run_of
 from asteria_tui.logs.read import causes, records
+from asteria_tui.logs.request import find, trace
 from asteria_tui.session import open_project
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -58,14 +61,35 @@ def logs(
         grep=grep,
         not_=not_,
         since=_since(since),
-        request=request,
     )
     if tracebacks:
         return _print_causes(causes(files, own_files(project), wanted), options)
+    if request:
+        return asyncio.run(_print_request(project, files, request, options))
     last = lines if lines is not None or since is not None else DEFAULT_LINES
     known = [(name, settings.version) for name, settings in project.settings.models.items()]
     batches = records(files, wanted, last=last, is_following=follow, known=known)
     return asyncio.run(_print_all(batches, _printer(options)))
+
+
+async def _print_request(project: Project, files: list[Log], request_id: str, options: Options) -> int:
+    """What one request left: its access line, its worker's lines, its metrics, its traceback."""
+    named = [record async for batch in records(files, Filter(request=request_id)) for record in batch.records]
+    answer = next((one for one in recall(project.state_dir) if one.request_id == request_id), None)
+    answer = answer or find(named, request_id)
+    if answer is None:
+        raise ConfigError(
+            f"no request {request_id} is known",
+            detail="it is neither among the last answers of this project nor in the log",
+            hint="`asteria-tui predict --json` shows the request_id of an answer; --run -1 looks into an earlier run",
+        )
+    since = answer.at - answer.milliseconds / 1000 - 1
+    near = [record async for batch in records(files, Filter(since=since)) for record in batch.records]
+    traced = trace(near, answer, own_files(project))
+    _printer(options)(LogBatch(records=traced.records))
+    if traced.cause is not None:
+        _print_causes([traced.cause], options)
+    return ExitCode.DONE
 
 
 def _sources(given: str) -> frozenset[Source]:

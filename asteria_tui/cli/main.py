@@ -13,6 +13,8 @@ from asteria_tui.cli.commands import COMMANDS
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError, ExitCode
 
+COMPLETION = "_ASTERIA_TUI_COMPLETE"
+"""What a shell sets that asks for the words that fit (Click, shell completion)."""
 DESCRIPTION = "A workbench for TorchServe on your own machine: package, serve, read tokens, follow logs, predict."
 
 
@@ -81,8 +83,15 @@ def _tell(error: AsteriaError, arguments: list[str]) -> None:
 def _run(arguments: list[str]) -> int:
     from asteria_tui.cli.app import make_app, run_screen
 
+    if COMPLETION in os.environ:
+        make_app(list(COMMANDS))(prog_name="asteria-tui")
     if not arguments:
         return run_screen()
-    name = arguments[0]
-    make_app([name] if name in COMMANDS else list(COMMANDS))(arguments)
+    name, *rest = arguments
+    if name not in COMMANDS:
+        make_app(list(COMMANDS))(arguments)
+    default = COMMANDS[name].default
+    if default and not {"-h", "--help"} & set(rest) and (not rest or rest[0].startswith("-")):
+        rest = [default, *rest]
+    make_app([name])([name, *rest])
     return ExitCode.DONE

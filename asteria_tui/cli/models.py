@@ -18,7 +18,7 @@ Version = Annotated[str | None, typer.Option("--version", help="One version inst
 
 
 def group() -> typer.Typer:
-    room = typer.Typer(help="What the server has registered.", no_args_is_help=False)
+    room = typer.Typer()
     verbs: dict[str, Callable[..., int]] = {
         "list": list_models,
         "show": show,
@@ -29,11 +29,6 @@ def group() -> typer.Typer:
     }
     for name, command in verbs.items():
         room.command(name)(with_options(command))
-
-    @room.callback(invoke_without_command=True)
-    def _(context: typer.Context) -> None:
-        if context.invoked_subcommand is None:
-            raise typer.Exit(list_models(Options()))
 
     return room
 

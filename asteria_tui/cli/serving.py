@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +68,16 @@ def _say_where(state: State, renderer: Renderer, options: Options) -> None:
     here = "" if options.project == Path() else f" -C {shlex.quote(str(options.project))}"
     for model in state.models:
         renderer.say(f"\n{model.name} answers at {state.server.inference}/predictions/{model.name}")
-    renderer.say(f"send more: asteria-tui predict{here}   stop it: asteria-tui down{here}")
+    program = _program()
+    renderer.say(f"send more: {program} predict{here}   stop it: {program} down{here}")
+
+
+def _program() -> str:
+    """As it can be typed here: in a virtual environment that is not active, with its path."""
+    called = sys.argv[0]
+    if shutil.which("asteria-tui") or not os.access(called, os.X_OK):
+        return "asteria-tui"
+    return shlex.quote(os.path.relpath(called))
 
 
 def _print_status(state: State, renderer: Renderer) -> None:

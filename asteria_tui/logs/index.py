@@ -88,6 +88,8 @@ class LineIndex:
         self.path = path
         self._descriptor = -1
         self._start = self._scanned = 0
+        self.is_behind = False
+        """Whether the last refresh left something for the next one."""
         self._open()
         self.step_back()
 
@@ -149,7 +151,10 @@ class LineIndex:
         return True
 
     def refresh(self) -> bool:
-        """Index what was appended; False if the file was replaced, so that the index began anew."""
+        """Index what was appended, at most about 1 MiB of it: see `is_behind`.
+
+        False if the file was replaced, so that the index began anew.
+        """
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -159,8 +164,8 @@ class LineIndex:
             self._open()
             self.step_back()
             return False
-        while self.end_offset < status.st_size and self._append(status.st_size):
-            pass
+        has_grown = self.end_offset < status.st_size and self._append(status.st_size)
+        self.is_behind = has_grown and self.end_offset < status.st_size
         return True
 
     def level(self, line: int) -> int:

@@ -7,7 +7,6 @@ the record before it, so nothing is dropped.
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -41,6 +40,8 @@ _SOURCES: dict[str, Source] = {
     "TS_METRICS": "metrics",
     "MODEL_METRICS": "metrics",
 }
+ORIGIN = re.compile(rb'"th":"(?:(W-\d+)-)?[^"]*","lg":"([^"]*)"')
+"""Worker and logger of a line of `JSON_LAYOUT`; nothing in a message looks so, for quotes are escaped there."""
 _STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 # What Java prints outside of log4j: each line is a record of its own, not more of the one before.
 _PLAIN_TEXT = (
@@ -59,7 +60,7 @@ def plain_level(line: bytes) -> str:
     return (match.lastgroup or "") if match is not None else ""
 
 
-class _JsonLine(msgspec.Struct):
+class _JsonLine(msgspec.Struct, gc=False):
     """One line of `JSON_LAYOUT`."""
 
     t: int
@@ -82,6 +83,11 @@ class Origin(NamedTuple):
     version: str | None
 
 
+def source_of(logger: str) -> Source:
+    """What speaks through a logger of TorchServe."""
+    return _SOURCES.get(logger, "server")
+
+
 class Parser:
     """Parses the lines of one log in order; knows the pid of each worker and the record that is still open.
 
@@ -102,6 +108,7 @@ class Parser:
         self._more: list[str] = []
         self._more_size = 0
         self._origins: dict[tuple[str, str], Origin] = {}
+        self._second: tuple[str, float | None] = ("", None)
         self._decode = msgspec.json.Decoder(_JsonLine).decode
 
     def feed(self, lines: Iterable[bytes]) -> Iterator[LogRecord]:
@@ -113,9 +120,11 @@ class Parser:
                 continue
             if self._open is not None:
                 yield self._closed(self._open)
-            self._open = record
+                self._open = None
             if line.startswith(b'{"t":'):
-                yield from self.flush()  # one line is one record: there is nothing to wait for
+                yield record  # one line is one record: there is nothing to wait for
+            else:
+                self._open = record
 
     def flush(self) -> Iterator[LogRecord]:
         """The record that waits, if any: nothing more of it is expected."""
@@ -130,6 +139,12 @@ class Parser:
             if record is not None:
                 return record
         text = decoded(line)
+        # An origin that was met before needs no regular expression to be found again.
+        if text[24:25] == "[":
+            head, _, said = text[32:].partition(" - ")
+            thread, _, logger = head.rpartition(" ")
+            if (thread, logger) in self._origins and (at := self._epoch(text[:19], text[20:23])) is not None:
+                return self._build(at, text[25:30].rstrip(), thread, logger, said)
         match = _LINE.match(text)
         if match is not None:
             second, millis, level, thread, logger, said = match.groups()
@@ -169,22 +184,20 @@ class Parser:
 
     def _build(self, at: float, level: str, thread: str, logger: str, text: str) -> LogRecord:
         origin = self._origins.get((thread, logger)) or self._learn(thread, logger)
-        pid = None
-        if origin.worker is not None:
-            if text.startswith("[PID]") and (match := _PID.match(text)):
-                self._pids[origin.worker] = int(match[1])
-            pid = self._pids.get(origin.worker)
+        thread, logger, source, stream, worker, model, version = origin
+        if worker is not None and text.startswith("[PID]") and (match := _PID.match(text)):
+            self._pids[worker] = int(match[1])
         return LogRecord(
             time=at,
-            level=level,
-            thread=origin.thread,
-            logger=origin.logger,
-            source=origin.source,
-            stream=origin.stream,
-            worker=origin.worker,
-            model=origin.model,
-            version=origin.version,
-            pid=pid,
+            level=level if level.isalpha() else harmless(level),
+            thread=thread,
+            logger=logger,
+            source=source,
+            stream=stream,
+            worker=worker,
+            model=model,
+            version=version,
+            pid=self._pids.get(worker) if worker is not None else None,
             text=text if text.isprintable() else harmless(text),
         )
 
@@ -192,7 +205,7 @@ class Parser:
         """The origin of a record, worked out once; names without end must not fill the memory."""
         worker = model = version = None
         stream: Stream = ""
-        source = _SOURCES.get(logger, "server")
+        source = source_of(logger)
         match = _THREAD.match(thread)
         if match is not None:
             port, rest, said = match.groups()
@@ -222,11 +235,12 @@ class Parser:
         return msgspec.structs.replace(record, text="\n".join(lines).rstrip("\n") + cut)
 
     def _epoch(self, second: str, millis: str) -> float | None:
-        whole = _whole_second(second, self.zone)
-        return None if whole is None else whole + int(millis) / 1000
+        if second != self._second[0]:
+            self._second = (second, _whole_second(second, self.zone))
+        whole = self._second[1]
+        return whole + int(millis) / 1000 if whole is not None and millis.isdigit() else None
 
 
-@functools.lru_cache(maxsize=4096)
 def _whole_second(text: str, zone: dt.tzinfo | None) -> float | None:
     """Seconds since the epoch of a time without a zone; None for a date that does not exist."""
     try:

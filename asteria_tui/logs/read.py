@@ -37,6 +37,7 @@ class Reader:
         self.tail = Tail(log.path)
         self._parser = Parser(known, only_console=log.only == "console")
         self._last = 0.0
+        self._is_everything = filter_ == Filter()
 
     def latest(self, number: int) -> list[LogRecord]:
         """The last `number` records to show; what comes after them is left to follow."""
@@ -80,7 +81,7 @@ class Reader:
         if data and needle and data.startswith(b'{"t":') and not might_hold(data, needle):
             return
         records = self._parser.feed(data.split(b"\n")[:-1]) if data else self._parser.flush()
-        yield from filter(self.filter.matches, records)
+        yield from records if self._is_everything else filter(self.filter.matches, records)
 
     def timed(self, records: Iterable[LogRecord]) -> Iterator[tuple[float, LogRecord]]:
         """Each record with its time, or with that of the one before it."""

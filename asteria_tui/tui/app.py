@@ -108,8 +108,8 @@ class AsteriaApp(App[str]):
         logs.view.follow, logs.view.wrap = self.remembered.follow, self.remembered.wrap
         if self.remembered.sample:
             self.workbench.request.choose(self.remembered.sample)
-        for answer in self.remembered.predictions:
-            self.session.emit(answer)
+        self.session.recall()
+        self.show()
         self._watch(self._consume())
         self._watch(logs.watch_log())
         if self.up_first:
@@ -315,7 +315,6 @@ class AsteriaApp(App[str]):
             wrap=logs.view.wrap,
             follow=True,
             sample=request.sample,
-            predictions=list(self.state.predictions),
         )
 
 

@@ -15,12 +15,7 @@ import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
-from asteria_tui.events import Predicted
 from asteria_tui.tui.actions import BY_ID
-
-PREDICTIONS_KEPT = 10
-MOST_BODY = 20_000
-"""Bytes of an answer that are remembered."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +35,6 @@ class Remembered(msgspec.Struct, kw_only=True):
     wrap: bool = False
     follow: bool = True
     sample: tuple[str, str] | None = None
-    predictions: list[Predicted] = []
 
 
 def settings_file() -> Path:
@@ -78,9 +72,6 @@ def load_remembered(project: Project) -> Remembered:
 
 def save_remembered(project: Project, remembered: Remembered) -> None:
     """Only where a server was ever started: looking at a project leaves nothing behind in it."""
-    remembered.predictions = [
-        answer for answer in remembered.predictions[-PREDICTIONS_KEPT:] if answer.size <= MOST_BODY
-    ]
     file = _remembered_file(project)
     if not file.parent.is_dir():
         return

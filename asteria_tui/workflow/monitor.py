@@ -77,10 +77,7 @@ async def _feel(work: Work, known: Callable[[], Known], is_busy: Callable[[], bo
         return  # the next question to the server says it better
     if is_busy():
         return
-    if record is None:
-        event = ServerChanged(state="stopped", reason=ended(work))
-    else:
-        event = load.added(known().server)
+    event = load.added(known().server) if record else ServerChanged(state="stopped", reason=ended(work))
     if is_news(event, known()):
         work.emit(event)
 

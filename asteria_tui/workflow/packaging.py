@@ -13,7 +13,7 @@ from asteria_tui.archive.sources import collect
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import ArchiveError, ConfigError
-from asteria_tui.events import ArchiveBuilt
+from asteria_tui.events import ArchiveBuilt, Noticed
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.workflow.stage import Progress, Work, in_thread, stage
 
@@ -46,6 +46,13 @@ async def _package_one(work: Work, name: str, settings: ModelSettings, archiver:
         else:
             built = await in_thread(
                 lambda progress: build(sources, target, progress), work.emit, "package", name, target.name
+            )
+        if settings.requirements_file and not _installs_requirements(work):
+            work.emit(
+                Noticed(
+                    text=f"TorchServe ignores {settings.requirements_file} of {name}",
+                    hint='install_py_dep_per_model = "true" under [server.properties] makes it install them',
+                )
             )
         report.unchanged = not built.changed
         report.summary = f"{name} {settings.version}, {megabytes(built.size)}"
@@ -104,6 +111,11 @@ async def _fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
         report.unchanged = not copied
         stores = len(mirrors) + 1
         report.summary = f"{stores} of {stores} equal"
+
+
+def _installs_requirements(work: Work) -> bool:
+    """Off by default, and silent about it (facts/torchserve section 3, requirements)."""
+    return work.project.settings.server.properties.get("install_py_dep_per_model", "").lower() == "true"
 
 
 def _equal(path: Path, size: int, sha256: str) -> bool:

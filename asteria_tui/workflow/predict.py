@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import AsteriaError, InferenceError
@@ -39,8 +40,10 @@ async def _predict(
     server.watch.poll()  # what came before this request is not its cause
     server.work.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
     answer = await _answer(server, name, payload, settings)
+    answered_at = time.time()
     error = None if answer.is_good else await _error(server, name, answer)
     predicted = Predicted(
+        at=answered_at,
         model=name,
         sample=payload.name,
         status=answer.status,

@@ -158,7 +158,12 @@ def test_commands_for_a_server_that_does_not_run(make_folder: MakeFolder):
 
 
 def test_without_a_terminal_the_screen_says_so(make_folder: MakeFolder):
-    assert "needs a terminal" in refused(make_folder(), 2, "--")
+    assert "needs a terminal" in make_folder().run(code=2).err
+
+
+def test_a_wrong_call_says_what_is_known(make_folder: MakeFolder):
+    for arguments, said in ((("upp",), "upp"), (("up", "--nope"), "--nope"), (("predict", "a", "b"), "b")):
+        assert said in refused(make_folder("-".join(arguments)), 2, *arguments)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")

@@ -1,0 +1,48 @@
+"""The last answers of a project, kept between commands: for the screen, and to find a request in the log again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from asteria_tui.events import Predicted, encode
+
+FILE = "answers.jsonl"
+KEPT = 50
+LARGEST_BODY = 64 * 1024
+"""Bytes of a body that is kept; a larger one is remembered without it."""
+MOST_BYTES = 4 * 2**20
+"""The file is cut back to the last answers when it grows beyond this."""
+
+
+def remember(directory: Path, answer: Predicted) -> None:
+    """Adds an answer; a place that can't be written to forgets."""
+    if answer.size > LARGEST_BODY:
+        answer = msgspec.structs.replace(answer, body=None)
+    file = directory / FILE
+    try:
+        with file.open("ab") as lines:
+            lines.write(encode(answer) + b"\n")
+        if file.stat().st_size > MOST_BYTES:
+            kept = recall(directory)
+            partial = file.with_suffix(".partial")
+            partial.write_bytes(b"".join(encode(one) + b"\n" for one in kept))
+            partial.replace(file)
+    except OSError:
+        return
+
+
+def recall(directory: Path) -> list[Predicted]:
+    """The last answers, the newest last; a line that is cut off is passed over."""
+    try:
+        lines = (directory / FILE).read_bytes().splitlines()[-KEPT:]
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(msgspec.json.decode(line, type=Predicted))
+        except msgspec.DecodeError:
+            continue
+    return found

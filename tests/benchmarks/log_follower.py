@@ -1,0 +1,61 @@
+"""A follower to measure: `screen PATH` does what the screen does, `records PATH` what `logs -f --json` does.
+
+It prints the last line once it has come, then how long its event loop was blocked at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from asteria_tui.logs.follow import PERIOD
+from asteria_tui.logs.history import Log
+from asteria_tui.logs.index import LineIndex
+from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.read import records
+
+END = "the last line of the feed"
+SCREEN = 40
+
+
+async def screen(path: Path) -> None:
+    index = LineIndex(path)
+    parser = Parser()
+    shown = 0
+    while True:
+        index.refresh()
+        if index.end != shown:
+            shown = index.end
+            rows = [index.record(line, parser) for line in range(max(index.first, shown - SCREEN), shown)]
+            if END in rows[-1].text:
+                return
+        await asyncio.sleep(0 if index.is_behind else PERIOD)
+
+
+async def all_records(path: Path) -> None:
+    async for batch in records([Log(path)], is_following=True):
+        if END in batch.records[-1].text:
+            return
+
+
+async def blocked(longest: list[float]) -> None:
+    """The longest time between two turns of the event loop, beyond the one asked for."""
+    while True:
+        start = time.perf_counter()
+        await asyncio.sleep(0.02)
+        longest.append(max(longest.pop(), time.perf_counter() - start - 0.02))
+
+
+async def main(how: str, path: Path) -> None:
+    longest = [0.0]
+    watch = asyncio.create_task(blocked(longest))
+    await (screen(path) if how == "screen" else all_records(path))
+    watch.cancel()
+    print(f"! event loop blocked for {longest[0] * 1000:.0f} ms at most {END}", flush=True)
+    await asyncio.sleep(3)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
