@@ -29,9 +29,9 @@ from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_view import LogView
 
-LOOK_EVERY = 0.05
+LOOK_EVERY = 0.1
 """Seconds between two looks at a file that grows: the longest that a line waits."""
-QUIET_AFTER = 20
+QUIET_AFTER = 10
 """Looks that brought nothing, after which they come seldom."""
 LOOK_IDLE = 0.5
 """The same while nothing comes."""

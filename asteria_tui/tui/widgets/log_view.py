@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -64,6 +64,9 @@ class LogView(ScrollView, can_focus=True):
         self._is_ours = False
         self._widest = 0
         self._styles: dict[str, Style] = {}
+        self._plain_style = self._cursor_style = Style()
+        self._placed: dict[int, tuple[int, int]] = {}
+        self._line_width = 0
 
     # -- what there is ------------------------------------------------------------------------------------------
 
@@ -196,18 +199,22 @@ class LogView(ScrollView, can_focus=True):
 
     # -- rendering ----------------------------------------------------------------------------------------------
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # What all lines have in common is looked up once: Textual works styles out anew each time.
+        self._plain_style = self.rich_style
+        self._cursor_style = self._plain_style + self._style("cursor") if self.has_focus else self._plain_style
+        self._placed = self._places()
+        self._line_width = self.scrollable_content_region.width
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
-        place = self._places().get(y)
+        width = self._line_width
+        place = self._placed.get(y)
         if place is None:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._plain_style)
         row, piece = place
-        strip = self._strip(row)
-        if not self.wrap:
-            left = round(self.scroll_x)
-            return strip.crop_extend(left, left + width, self._base(row)).apply_offsets(left, row)
-        start = piece * width
-        return strip.crop_extend(start, start + width, self._base(row)).apply_offsets(start, row)
+        left = piece * width if self.wrap else round(self.scroll_x)
+        return self._strip(row).crop_extend(left, left + width, self._base(row)).apply_offsets(left, row)
 
     @property
     def _room(self) -> int:
@@ -313,7 +320,7 @@ class LogView(ScrollView, can_focus=True):
         return "".join(_columns(self.rows.record(row))) if self.rows else ""
 
     def _base(self, row: int) -> Style:
-        return self.rich_style + self._style("cursor") if row == self.cursor and self.has_focus else self.rich_style
+        return self._cursor_style if row == self.cursor else self._plain_style
 
     def _style(self, name: str) -> Style:
         found = self._styles.get(name)
