@@ -122,10 +122,14 @@ class Session:
         return self.project.logs_dir / RECORDS_FILE
 
     def choose_target(self, name: TargetName) -> None:
-        """From now on TorchServe runs there; a server that runs elsewhere goes on running."""
+        """From now on TorchServe runs there; a server that runs elsewhere goes on running. Raises TargetError."""
+        from asteria_tui.targets import open_target
+
         server = msgspec.structs.replace(self.project.settings.server, target=name)
         settings = msgspec.structs.replace(self.project.settings, server=server)
-        self.project = Project(root=self.project.root, settings=settings)
+        project = Project(root=self.project.root, settings=settings)
+        open_target(project)
+        self.project = project
         for cached in ("target", "work"):
             vars(self).pop(cached, None)
         self.emit(ServerChanged(state="stopped", target=name))

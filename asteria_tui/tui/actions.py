@@ -233,3 +233,42 @@ def bindings(owner: Owner) -> list[Binding | tuple[str, str] | tuple[str, str, s
 def shown_keys(keys: str) -> str:
     """`question_mark,f1` as people read it: `? F1`."""
     return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
+
+
+def keys_page() -> str:
+    """docs/keys.md."""
+    lines = [
+        "# Keys",
+        "",
+        "Made from the table of actions by `python -m asteria_tui.tui.actions`; a test proves that it is current.",
+        "",
+        "To change a key, name the action by its id in `~/.config/asteria-tui/settings.toml` (or below",
+        "`$XDG_CONFIG_HOME`); several keys stand with commas between them, special keys by",
+        "[Textual's names](https://textual.textualize.io/guide/input/#key):",
+        "",
+        "```toml",
+        'theme = "asteria-light"',
+        'editor = "code -w"',
+        "",
+        "[keys]",
+        'up = "U,f5"',
+        "```",
+    ]
+    for group in dict.fromkeys(action.group for action in ACTIONS):
+        lines += ["", f"## {group}", "", "| key | id | does | command |", "|---|---|---|---|"]
+        for action in ACTIONS:
+            if action.group == group:
+                command = f"`asteria-tui {action.command}`" if action.command else ""
+                keys = " ".join(f"`{key}`" for key in shown_keys(action.keys).split())
+                lines.append(f"| {keys} | {action.id} | {action.help} | {command} |")
+    lines += [
+        "",
+        "In the log: `up` `down` `j` `k` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to the",
+        "ends, `enter` opens the record. The mouse selects, clicks and scrolls everywhere.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(keys_page(), end="")  # noqa: T201 redirected into docs/keys.md

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import subprocess
 import sys
 from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar
 
+from rich.console import RenderableType
 from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -122,8 +122,8 @@ class AsteriaApp(App[str]):
         self._watching.append(task)
 
     def _watch_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._handle_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))
+        if not task.cancelled() and task.exception() is not None:
+            self.call_later(task.result)  # raises it where Textual shows it
 
     async def stop_watching(self) -> None:
         for task in self._watching:
@@ -223,7 +223,10 @@ class AsteriaApp(App[str]):
         def chosen(name: str | None) -> None:
             targets: dict[str | None, TargetName] = {"local": "local", "docker": "docker"}
             if name in targets:
-                self.session.choose_target(targets[name])
+                try:
+                    self.session.choose_target(targets[name])
+                except AsteriaError as error:
+                    self.complain(error.title, error.hint)
 
         self.push_screen(ChoiceDialog("Where TorchServe runs", choices), chosen)
 
@@ -282,6 +285,13 @@ class AsteriaApp(App[str]):
     async def action_quit(self) -> None:
         self.do_quit()
 
+    def exit(self, result: str | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        if self.is_filled:
+            self.remembered = self._to_remember()
+        for task in self._watching:
+            task.cancel()
+        super().exit(result, return_code, message)
+
     # -- the world outside --------------------------------------------------------------------------------------
 
     def complain(self, title: str, detail: str = "") -> None:
@@ -308,7 +318,7 @@ class AsteriaApp(App[str]):
             self.complain(f"cannot run {command[0]}", str(error))
         self.refresh()
 
-    def remember(self) -> Remembered:
+    def _to_remember(self) -> Remembered:
         logs, request = self.workbench.logs, self.workbench.request
         return Remembered(
             theme=self.theme if self.theme != self.settings.theme else "",
@@ -334,8 +344,7 @@ async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
     if app.return_code:
         return app.return_code
     await app.stop_watching()
-    with contextlib.suppress(LookupError, TypeError):
-        save_remembered(project, app.remember())
+    save_remembered(project, app.remembered)
     await app.jobs.finish()
     code = ExitCode.DONE
     if choice == "stop":

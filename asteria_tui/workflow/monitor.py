@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from asteria_tui.errors import AsteriaError
+from asteria_tui.errors import AsteriaError, TargetError
 from asteria_tui.events import Event, Key, KeysChanged, Model, ModelsChanged, ServerChanged
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
@@ -47,12 +48,14 @@ async def monitor(work: Callable[[], Work], known: Callable[[], Known], is_busy:
     load, telling = Load(), Telling()
     seen: tuple[int, ...] | None = None
     while True:
-        if not is_busy():
-            before, seen = seen, _signature(work())
-            if seen != before or (known().server.state != "stopped" and telling.has_news(work())):
-                await _ask(work(), known, is_busy)
-            if known().server.state != "stopped":
-                await _feel(work(), known, is_busy, load)
+        # A target that can't be opened says so when an action needs it.
+        with contextlib.suppress(TargetError):
+            if not is_busy():
+                before, seen = seen, _signature(work())
+                if seen != before or (known().server.state != "stopped" and telling.has_news(work())):
+                    await _ask(work(), known, is_busy)
+                if known().server.state != "stopped":
+                    await _feel(work(), known, is_busy, load)
         await asyncio.sleep(PERIOD)
 
 

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from asteria_tui.errors import ConfigError
+from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.events import Cause, LogRecord, Source
 from asteria_tui.logs.filter import Filter
 from asteria_tui.session import Session
@@ -145,11 +145,12 @@ class LogsPanel(Panel):
         if self.rows is None or not self.rows.lines or time.monotonic() - self._causes_at < CAUSES_EVERY:
             return
         self._causes_at = time.monotonic()
-        causes = await self.session.causes()
-        if causes != self.causes:
-            self.causes = causes
-            self._show_causes()
-            self._show_state()
+        with contextlib.suppress(TargetError):
+            causes = await self.session.causes()
+            if causes != self.causes:
+                self.causes = causes
+                self._show_causes()
+                self._show_state()
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
