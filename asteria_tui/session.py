@@ -23,7 +23,7 @@ from asteria_tui.inference.answers import recall, remember
 from asteria_tui.state import State, reduce
 from asteria_tui.targets import open_target
 from asteria_tui.targets.target import ServerRecord, load_record
-from asteria_tui.workflow.stage import Attached, Work, failure
+from asteria_tui.workflow.stage import Attached, Work, failure, open_watch
 
 if TYPE_CHECKING:
     from asteria_tui.inference.payload import Payload
@@ -175,13 +175,13 @@ class Session:
     async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
         """Sends one payload to a model of the project, or to any other that the server has."""
         from asteria_tui.workflow.predict import predict
-        from asteria_tui.workflow.serve import open_watch
 
         record = await self.running()
         name = name or self.project.model()[0]
         settings = self.project.settings.models.get(name, ModelSettings())
         async with self.work.client(record) as client:
-            return await predict(Attached(self.work, client, open_watch(self.work)), name, payload, settings)
+            watch = open_watch(self.work, look_back=0)
+            return await predict(Attached(self.work, client, watch), name, payload, settings)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
