@@ -221,14 +221,14 @@ class Session:
     async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
         """Sends one payload to a model of the project, or to any other that the server has."""
         from asteria_tui.workflow.predict import predict
-        from asteria_tui.workflow.serve import open_watch
-        from asteria_tui.workflow.stage import Attached
+        from asteria_tui.workflow.stage import Attached, open_watch
 
         record = await self.running()
         name = name or self.project.model()[0]
         settings = self.project.settings.models.get(name, ModelSettings())
         async with self.work.client(record) as client:
-            return await predict(Attached(self.work, client, open_watch(self.work)), name, payload, settings)
+            watch = open_watch(self.work, look_back=0)
+            return await predict(Attached(self.work, client, watch), name, payload, settings)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class Session:
 
     async def causes(self) -> tuple[Cause, ...]:
         """Every cause that the current log tells, each once, the newest last; read by a thread."""
-        from asteria_tui.workflow.serve import open_watch
+        from asteria_tui.workflow.stage import open_watch
 
         if self._watch is None or self._watch[0] != self.records_file:
             self._watch = (self.records_file, open_watch(self.work))

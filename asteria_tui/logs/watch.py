@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from asteria_tui.events import Cause, LogRecord
@@ -21,14 +22,22 @@ _READY = "WORKER_STARTED -> WORKER_MODEL_LOADED"
 class CauseWatch:
     """Each `poll` reads what was written since the one before, through rotation and truncation."""
 
-    def __init__(self, logs: Path, sources: Sources) -> None:
+    def __init__(self, logs: Path, sources: Callable[[], Sources], look_back: int = LOOK_BACK) -> None:
+        """`sources` is asked for when there is something to lead back to them; most requests go well."""
         file = logs / RECORDS_FILE
         size = file.stat().st_size if file.exists() else 0
-        self._tail = Tail(file, max(0, size - LOOK_BACK))
+        self._tail = Tail(file, max(0, size - look_back))
+        self._sources = sources
         self._parser = Parser()
-        self._causes = Causes(sources)
-        self._parts = TellingParts(self._causes)
         self._ready: set[str] = set()
+
+    @functools.cached_property
+    def _causes(self) -> Causes:
+        return Causes(self._sources())
+
+    @functools.cached_property
+    def _parts(self) -> TellingParts:
+        return TellingParts(self._causes)
 
     def poll(self) -> list[Cause]:
         """The causes that came or came again since the last call, oldest first."""

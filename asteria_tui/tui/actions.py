@@ -263,8 +263,8 @@ def keys_page() -> str:
                 lines.append(f"| {keys} | {action.id} | {action.help} | {command} |")
     lines += [
         "",
-        "In the log: `up` `down` `j` `k` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to the",
-        "ends, `enter` opens the record. The mouse selects, clicks and scrolls everywhere.",
+        "In the log: `up` `down` `j` `k` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
+        "the ends, `enter` opens the record. The mouse selects, clicks and scrolls everywhere.",
         "",
     ]
     return "\n".join(lines)

@@ -125,6 +125,10 @@ class AsteriaApp(App[str]):
         if not task.cancelled() and task.exception() is not None:
             self.call_later(task.result)  # raises it where Textual shows it
 
+    def on_unmount(self) -> None:
+        for task in self._watching:
+            task.cancel()
+
     async def stop_watching(self) -> None:
         for task in self._watching:
             task.cancel()
@@ -288,8 +292,6 @@ class AsteriaApp(App[str]):
     def exit(self, result: str | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         if self.is_filled:
             self.remembered = self._to_remember()
-        for task in self._watching:
-            task.cancel()
         super().exit(result, return_code, message)
 
     # -- the world outside --------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worker
 from asteria_tui.server.client import Client
 from asteria_tui.targets.target import ServerRecord
-from asteria_tui.workflow.serve import open_watch, running, show_keys
-from asteria_tui.workflow.stage import Work
+from asteria_tui.workflow.serve import running, show_keys
+from asteria_tui.workflow.stage import Work, open_watch
 
 
 async def look(work: Work) -> ExitCode:

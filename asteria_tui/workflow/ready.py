@@ -12,7 +12,7 @@ import time
 from asteria_tui.errors import AsteriaError, InferenceError, ServerError
 from asteria_tui.events import Cause, Model, StageProgressed
 from asteria_tui.server.answers import Answer
-from asteria_tui.workflow.stage import Attached, caused
+from asteria_tui.workflow.stage import Attached, caused, open_watch
 
 POLL = 0.05
 """Seconds between two looks at the log, which is where news shows first."""
@@ -96,7 +96,7 @@ async def watch_answer(server: Attached, name: str, answer: asyncio.Task[Answer]
             not_ready_since = None
             continue
         not_ready_since = not_ready_since or time.monotonic()
-        cause = latest(server.watch.rows(), name, "load", "start")
+        cause = latest(open_watch(server.work).rows(), name, "load", "start")
         if cause is not None and time.monotonic() - not_ready_since >= CAUSE_TIMEOUT:
             raise caused(ServerError(f"no worker of {name} is ready, and the request would wait for ever"), cause)
 

@@ -9,11 +9,9 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
-from asteria_tui.archive.own_files import own_files
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
-from asteria_tui.logs.watch import CauseWatch
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
 from asteria_tui.targets.server_config import ServedModel
@@ -28,7 +26,7 @@ from asteria_tui.targets.target import (
 from asteria_tui.workflow.packaging import package
 from asteria_tui.workflow.predict import prove
 from asteria_tui.workflow.ready import explained, wait_ready
-from asteria_tui.workflow.stage import Attached, Work, stage
+from asteria_tui.workflow.stage import Attached, Work, open_watch, stage
 
 LOCK_FILE = "lock"
 
@@ -212,11 +210,6 @@ async def _end_retries(server: Attached, model: ServedModel) -> None:
     """TorchServe would start a broken worker again for five minutes (facts/torchserve section 6)."""
     with contextlib.suppress(AsteriaError):
         await server.client.unregister(model.name, model.version)
-
-
-def open_watch(work: Work) -> CauseWatch:
-    """Of the current server's log, with the frames of unpacked archives led back to the project's own files."""
-    return CauseWatch(work.project.logs_dir, own_files(work.project))
 
 
 async def show_keys(work: Work, client: Client, *, reveal: bool = False) -> str:

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
+from asteria_tui.archive.own_files import own_files
 from asteria_tui.config import Project
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Emit, Stage, StageFailed, StageFinished, StageProgressed, StageStarted, Step
-from asteria_tui.logs.watch import CauseWatch
+from asteria_tui.logs.watch import LOOK_BACK, CauseWatch
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import KeyRing
 from asteria_tui.targets.target import ServerRecord, Target
@@ -43,6 +44,11 @@ class Attached(msgspec.Struct, frozen=True):
     work: Work
     client: Client
     watch: CauseWatch
+
+
+def open_watch(work: Work, look_back: int = LOOK_BACK) -> CauseWatch:
+    """Of the current server's log, with the frames of unpacked archives led back to the project's own files."""
+    return CauseWatch(work.project.logs_dir, lambda: own_files(work.project), look_back)
 
 
 def caused(error: AsteriaError, cause: Cause) -> AsteriaError:

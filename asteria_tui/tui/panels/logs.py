@@ -70,6 +70,8 @@ class LogsPanel(Panel):
         super().__init__(id=id, classes=classes)
         self.session = session
         self.filter = DEFAULT
+        self.view = LogView(id="log", classes="takes-focus")
+        self._empty = Static(id="logs-empty", markup=False)
         self.rows: LogRows | None = None
         self.causes: tuple[Cause, ...] = ()
         self._known: tuple[tuple[str, str], ...] = ()
@@ -79,8 +81,8 @@ class LogsPanel(Panel):
         self._is_replaced = False
 
     def compose(self) -> ComposeResult:
-        yield Static(id="logs-empty", markup=False)
-        yield LogView(id="log", classes="takes-focus")
+        yield self._empty
+        yield self.view
         yield OptionList(id="causes", markup=False)
         with Horizontal(id="chips"):
             for action in ("level", "source", "worker", "filter"):
@@ -91,10 +93,6 @@ class LogsPanel(Panel):
         super().on_mount()
         self._show_chips()
         self._show_state()
-
-    @property
-    def view(self) -> LogView:
-        return self.query_one(LogView)
 
     @property
     def shows_causes(self) -> bool:
@@ -176,9 +174,8 @@ class LogsPanel(Panel):
         if is_empty:
             has_lines = self.rows is not None and self.rows.lines > 0
             text = "nothing matches the filter: esc clears it" if has_lines else "no log yet: u starts the server"
-            empty = self.query_one("#logs-empty", Static)
-            if str(empty.content) != text:
-                empty.update(text, layout=False)
+            if str(self._empty.content) != text:
+                self._empty.update(text, layout=False)
 
     def _show_chips(self) -> None:
         pattern = self._pattern_text
