@@ -71,7 +71,9 @@ RUNNING: tuple[Event, ...] = (
 CAUSE = Cause(
     exception="KeyError",
     message="'threshold'",
-    frame=Frame(file="handler.py", line=23, function="initialize", code="self.t = config['threshold']", is_project=True),
+    frame=Frame(
+        file="handler.py", line=23, function="initialize", code="self.t = config['threshold']", is_project=True
+    ),
     phase="load",
     workers=("W-9000",),
     model="sample",

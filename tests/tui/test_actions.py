@@ -15,8 +15,8 @@ from asteria_tui.tui.panels.request import RequestPanel
 from asteria_tui.tui.preferences import Settings
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.widgets.dialogs import ChoiceDialog, Reader
-from asteria_tui.tui.widgets.jump import Jump
 from asteria_tui.tui.widgets.json_editor import JsonEditor
+from asteria_tui.tui.widgets.jump import Jump
 from tests.conftest import ROOT
 from tests.tui.conftest import CAUSE, FAILED, RUNNING, settle, write_log
 
@@ -60,9 +60,7 @@ def test_an_action_that_is_not_possible_says_why(situation, refused):
     assert {id_ for id_, why in told.items() if why} == refused
 
 
-@pytest.mark.parametrize(
-    ("key", "asked"), [("u", "up"), ("R", "restart"), ("p", "package")]
-)
+@pytest.mark.parametrize(("key", "asked"), [("u", "up"), ("R", "restart"), ("p", "package")])
 async def test_a_key_begins_its_workflow(opened, session, key, asked):
     async with opened() as pilot:
         await pilot.press(key)
@@ -189,7 +187,7 @@ async def test_causes_stand_once_each_and_open(opened, session):
         await pilot.pause()
         options = pilot.app.screen.query_one(OptionList)
         assert options.option_count == 1
-        assert "×3" in str(options.get_option_at_index(0).prompt)  # noqa: RUF001 the sign on the screen
+        assert "×3" in str(options.get_option_at_index(0).prompt)
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, Reader)

@@ -180,9 +180,9 @@ class LogsPanel(Panel):
     def _show_chips(self) -> None:
         pattern = self._pattern_text
         chips = {
-            "level": (bool(self.filter.level), f"level ≥ {self.filter.level}" if self.filter.level else "all levels"),
+            "level": (bool(self.filter.level), f"level ≥ {self.filter.level}" if self.filter.level else "level"),
             "source": (self.filter.sources != DEFAULT.sources, _source_name(self.filter)),
-            "worker": (bool(self.filter.worker), self.filter.worker or "all workers"),
+            "worker": (bool(self.filter.worker), self.filter.worker or "worker"),
             "filter": (bool(pattern), f"/{pattern}" if pattern else "filter"),
         }
         for action, (is_set, text) in chips.items():
