@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -89,16 +88,17 @@ class Telling:
     """Whether the log grew by something that may have changed the models, or was silent for long."""
 
     def __init__(self) -> None:
-        self._file: Path | None = None
-        self._offset = 0
-        self._asked_at = 0.0
+        self._offset: int | None = None
+        self._asked_at = time.monotonic()
 
     def has_news(self, work: Work) -> bool:
         file = work.project.logs_dir / RECORDS_FILE
         try:
             size = file.stat().st_size
-            if file != self._file or size < self._offset:
-                self._file, self._offset = file, max(0, size - MOST_READ)
+            if self._offset is None:
+                self._offset = size  # the first look asks anyway
+            elif size < self._offset:
+                self._offset = 0
             with file.open("rb") as log:
                 log.seek(max(self._offset, size - MOST_READ))
                 new = log.read(MOST_READ)

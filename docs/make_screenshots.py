@@ -1,0 +1,95 @@
+"""Takes the README's pictures: the real screen on the bundled project and a real TorchServe.
+
+`python docs/make_screenshots.py` works on a copy of the project, on free ports, and writes docs/screenshots/*.svg.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from asteria_tui.session import Session, open_project
+from asteria_tui.tui.app import AsteriaApp
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PARTS = ("asteria.toml", "handler", "model", "model_store")
+PORTS = ("INFERENCE", "MANAGEMENT", "METRICS", "GRPC_INFERENCE", "GRPC_MANAGEMENT")
+BROKEN = "        self.threshold = {}['threshold']\n"
+LONGEST = 180.0
+"""Seconds that one step may take."""
+
+
+async def main() -> None:
+    os.environ |= {f"ASTERIA_SERVER_{name}_PORT": "0" for name in PORTS}
+    (HERE / "screenshots").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="asteria-") as folder:
+        project = Path(folder)
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, project / part)
+        session = Session(open_project(project))
+        try:
+            await _take(session, project)
+        finally:
+            await session.perform(session.down(), "stop")
+
+
+async def _take(session: Session, project: Path) -> None:
+    app = AsteriaApp(session)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await _until(pilot, lambda: app.is_filled)
+        await _act(pilot, "u")
+        for _ in range(8):
+            await _act(pilot, "r")
+        await _act(pilot, "right_square_bracket", "r", "1")
+        _save(app, "running")
+        await _act(pilot, "slash", *"predict", "enter", "l")
+        _save(app, "filtered")
+        await _act(pilot, "escape", "l", "l", "l", "1")
+        await pilot.resize_terminal(80, 24)
+        await _act(pilot, "4")
+        _save(app, "narrow")
+        await pilot.resize_terminal(120, 36)
+        handler = next((project / "handler").glob("*_handler.py"))
+        text = handler.read_text()
+        line = next(line for line in text.splitlines(keepends=True) if "def initialize" in line)
+        handler.write_text(text.replace(line, line + BROKEN))
+        await _act(pilot, "1", "R")
+        await _until(pilot, lambda: bool(app.workbench.logs.causes))
+        await _act(pilot, "1")
+        _save(app, "failed")
+    await app.stop_watching()
+    await app.jobs.finish()
+
+
+async def _act(pilot: Pilot[str], *keys: str) -> None:
+    """Presses the keys and waits for what they began."""
+    jobs = pilot.app.jobs  # type: ignore[attr-defined]
+    for key in keys:
+        await pilot.press(key)
+        await _until(pilot, lambda: not jobs.running() and not jobs.running("request"))
+    await pilot.pause(1.2)
+
+
+async def _until(pilot: Pilot[str], holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONGEST):
+        while not holds():
+            await pilot.pause(0.1)
+
+
+def _save(app: AsteriaApp, name: str) -> None:
+    app.clear_notifications()
+    file = HERE / "screenshots" / f"{name}.svg"
+    file.write_text(app.export_screenshot(title="asteria-tui", simplify=True))
+    print(file.relative_to(ROOT))  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
