@@ -129,6 +129,9 @@ class LineIndex:
             os.close(self._descriptor)
         self._descriptor = -1
 
+    def __del__(self) -> None:
+        self.close()
+
     def step_back(self) -> bool:
         """Index one more piece before what is indexed; False when there is none."""
         end = self._start
