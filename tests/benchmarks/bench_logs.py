@@ -136,7 +136,7 @@ def follow(folder: Path) -> None:
         "tail -f": ["tail", "-f", str(path)],
         "less +F": ["less", "+F", str(path)],
         "lnav": ["lnav", str(path)],
-        "index and a screen (the screen's way)": [*python, "screen", str(path)],
+        "index and visible records (the screen)": [*python, "screen", str(path)],
         "full records (logs -f --json)": [*python, "records", str(path)],
     }
     print(f"\nfollow {RATE:,} lines/s for {SECONDS} s: CPU of a core, memory, how long after the end the end was seen")
@@ -151,8 +151,8 @@ def follow(folder: Path) -> None:
         seen = "not seen" if lag is None else f"{lag * 1000:.0f} ms"
         print(f"  {label:<40} {cpu:6.1%} {memory:6.0f} MiB {seen:>9}  {ratio}  {said}".rstrip())
     path.write_bytes(b"")
-    cpu, _, _, _ = followed(commands["index and a screen (the screen's way)"], path, rate=0)
-    print(f"  {'the same while nothing is written':<40} {cpu:6.2%}")
+    cpu, _, _, _ = followed([*python, "idle", str(path)], path, rate=0)
+    print(f"  {'full records, nothing is written':<40} {cpu:6.2%}")
 
 
 def followed(command: list[str], path: Path, rate: int = RATE) -> tuple[float, float, float | None, str]:

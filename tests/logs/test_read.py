@@ -150,7 +150,7 @@ async def _collect(path, found):
 
 
 async def _until(is_so):
-    while not is_so():
+    while not is_so():  # noqa: ASYNC110 what is awaited tells of itself through its result only
         await asyncio.sleep(0.005)
 
 
