@@ -80,7 +80,7 @@ class Reader:
         needle = self.filter.needle
         if data and needle and data.startswith(b'{"t":') and not might_hold(data, needle):
             return
-        records = self._parser.feed(data.split(b"\n")[:-1]) if data else self._parser.flush()
+        records = self._parser.parse(data) if data else self._parser.flush()
         yield from records if self._is_everything else filter(self.filter.matches, records)
 
     def timed(self, records: Iterable[LogRecord]) -> Iterator[tuple[float, LogRecord]]:
