@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, get_args
 
 import msgspec
@@ -19,7 +20,7 @@ from asteria_tui.archive.own_files import own_files
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import duration, print_value
 from asteria_tui.cli.style import Style
-from asteria_tui.config import Project
+from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode
 from asteria_tui.events import Cause, LogBatch, LogRecord, Source, encode
 from asteria_tui.inference.answers import recall
@@ -37,6 +38,9 @@ DEFAULT_LINES = 50
 
 def logs(
     options: Options,
+    file: Annotated[
+        list[Path] | None, typer.Argument(help="Logs of any TorchServe, such as ts_log.log, instead of our server's.")
+    ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written.")] = False,
     lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, help="The last N records; 50.")] = None,
     since: Annotated[str | None, typer.Option(help="Not older than 90s, 5m, 2h or 1d.")] = None,
@@ -51,8 +55,8 @@ def logs(
     run: Annotated[int, typer.Option(help="An earlier run: -1 is the one before the last.")] = 0,
 ) -> int:
     """What the server says, or the causes of what went wrong."""
-    project = open_project(options.project, options.overrides)
-    files = logs_in(project.logs_dir) if run == 0 else run_of(project.history_dir, run).logs
+    project = _project(options, is_needed=not file)
+    files = _foreign(file) if file else _of_run(project, run)
     wanted = Filter(
         level=level,
         worker=worker,
@@ -70,6 +74,27 @@ def logs(
     known = [(name, settings.version) for name, settings in project.settings.models.items()]
     batches = records(files, wanted, last=last, is_following=follow, known=known)
     return asyncio.run(_print_all(batches, _printer(options)))
+
+
+def _project(options: Options, *, is_needed: bool) -> Project:
+    """The logs of a foreign server need none; where there is one, it leads frames back to its sources."""
+    try:
+        return open_project(options.project, options.overrides)
+    except ConfigError:
+        if is_needed:
+            raise
+        return Project(root=options.project.resolve(), settings=Settings())
+
+
+def _foreign(given: list[Path]) -> list[Log]:
+    for path in given:
+        if not path.is_file():
+            raise ConfigError(f"no log at {path}")
+    return [Log(path) for path in given]
+
+
+def _of_run(project: Project, run: int) -> list[Log]:
+    return logs_in(project.logs_dir) if run == 0 else run_of(project.history_dir, run).logs
 
 
 async def _print_request(project: Project, files: list[Log], request_id: str, options: Options) -> int:
