@@ -10,25 +10,26 @@ import asyncio
 import collections
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from asteria_tui import config
-from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project
+from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project, TargetName
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
-from asteria_tui.events import Event, KeyKind, LogBatch, Predicted, StageFailed, Step
+from asteria_tui.events import Cause, Event, KeyKind, LogBatch, Predicted, ServerChanged, StageFailed, Step
 from asteria_tui.inference.answers import recall, remember
 from asteria_tui.state import State, reduce
-from asteria_tui.targets import open_target
-from asteria_tui.targets.target import ServerRecord, load_record
-from asteria_tui.workflow.stage import Attached, Work, failure, open_watch
 
 if TYPE_CHECKING:
     from asteria_tui.inference.payload import Payload
+    from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.server.client import Client
+    from asteria_tui.targets.target import ServerRecord, Target
     from asteria_tui.workflow.discovery import Guess
+    from asteria_tui.workflow.stage import Work
 
 WORKER_TIMEOUT = 300.0
 """Seconds for a call that waits for workers to load a model of any size."""
@@ -43,8 +44,7 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Proj
         ConfigError: there is neither, or the settings are wrong.
     """
     root = root.resolve()
-    bare = Project(root=root, settings=config.Settings())
-    record = load_record(bare)
+    record = _last_record(Project(root=root, settings=config.Settings()))
     chosen = dict(overrides or {})
     if record is not None and chosen.get("server.target") is None:
         # What was started last is what the later commands are about.
@@ -52,6 +52,14 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Proj
     if record is not None and not (root / FILE_NAME).exists():
         return Project(root=root, settings=record.settings)
     return config.load(root, chosen)
+
+
+def _last_record(project: Project) -> ServerRecord | None:
+    if not project.state_dir.exists():
+        return None
+    from asteria_tui.targets.target import load_record  # costs 40 ms with what it needs
+
+    return load_record(project)
 
 
 def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None = None) -> Project:
@@ -84,14 +92,47 @@ class Session:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.target = open_target(project)
         self.state = State()
-        self.work = Work(project, self.target, self.emit)
+        self._performing = 0
+        self._watch: tuple[Path, CauseWatch] | None = None
         self._waiting: collections.deque[Event] = collections.deque()
         self._news = asyncio.Event()
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+
+    @cached_property
+    def target(self) -> Target:
+        """Opened when first used: the screen paints before psutil or Docker are loaded."""
+        from asteria_tui.targets import open_target
+
+        return open_target(self.project)
+
+    @cached_property
+    def work(self) -> Work:
+        from asteria_tui.workflow.stage import Work
+
+        return Work(self.project, self.target, self.emit)
+
+    @property
+    def records_file(self) -> Path:
+        """Where the records of the last server lie, once it was started."""
+        from asteria_tui.logs.history import RECORDS_FILE
+
+        return self.project.logs_dir / RECORDS_FILE
+
+    def choose_target(self, name: TargetName) -> None:
+        """From now on TorchServe runs there; a server that runs elsewhere goes on running. Raises TargetError."""
+        from asteria_tui.targets import open_target
+
+        server = msgspec.structs.replace(self.project.settings.server, target=name)
+        settings = msgspec.structs.replace(self.project.settings, server=server)
+        project = Project(root=self.project.root, settings=settings)
+        open_target(project)
+        self.project = project
+        for cached in ("target", "work"):
+            vars(self).pop(cached, None)
+        self.emit(ServerChanged(state="stopped", target=name))
 
     def recall(self) -> None:
         """Brings the last answers of earlier sessions back."""
@@ -126,16 +167,21 @@ class Session:
 
     async def perform(self, action: Awaitable[ExitCode | None], stage: Step) -> ExitCode:
         """Runs one action to its end; whatever it raises becomes exactly one StageFailed."""
+        self._performing += 1
         try:
             return await action or ExitCode.DONE
         except AsteriaError as error:
             if not error.is_told:
+                from asteria_tui.workflow.stage import failure
+
                 self.emit(failure(error, stage))
             return error.exit_code
         except asyncio.CancelledError:
             if not self._was_told_of_interruption():
                 self.emit(StageFailed(stage=stage, title="interrupted", exit_code=ExitCode.INTERRUPTED))
             return ExitCode.INTERRUPTED
+        finally:
+            self._performing -= 1
 
     def _was_told_of_interruption(self) -> bool:
         failed = [stage.failure for stage in self.state.stages if stage.failure]
@@ -175,6 +221,7 @@ class Session:
     async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
         """Sends one payload to a model of the project, or to any other that the server has."""
         from asteria_tui.workflow.predict import predict
+        from asteria_tui.workflow.stage import Attached, open_watch
 
         record = await self.running()
         name = name or self.project.model()[0]
@@ -197,6 +244,20 @@ class Session:
         from asteria_tui.workflow.look import look
 
         return await look(self.work)
+
+    async def causes(self) -> tuple[Cause, ...]:
+        """Every cause that the current log tells, each once, the newest last; read by a thread."""
+        from asteria_tui.workflow.stage import open_watch
+
+        if self._watch is None or self._watch[0] != self.records_file:
+            self._watch = (self.records_file, open_watch(self.work))
+        return tuple(await asyncio.to_thread(self._watch[1].rows))
+
+    async def monitor(self) -> None:
+        """Looks at the server every two seconds, emits what is new, and holds its peace while an action runs."""
+        from asteria_tui.workflow.monitor import monitor
+
+        await monitor(lambda: self.work, lambda: self.state, lambda: self._performing > 0)
 
     async def keys(self, *, reveal: bool = False, renew: KeyKind | None = None) -> None:
         from asteria_tui.workflow.serve import show_keys

@@ -11,7 +11,7 @@ import msgspec
 
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import LogRecord, Source
-from asteria_tui.logs.parse import plain_level
+from asteria_tui.logs.parse import plain_level, source_of
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 CONTINUED = 8
@@ -85,6 +85,17 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def is_by_level_only(self) -> bool:
         """Whether the level codes alone tell what to show."""
         return self == Filter(level=self.level)
+
+    @property
+    def is_by_origin_only(self) -> bool:
+        """Whether level, worker and source alone tell what to show."""
+        return self == Filter(level=self.level, worker=self.worker, sources=self.sources)
+
+    def shows_origin(self, worker: bytes, logger: bytes) -> bool:
+        """Whether records of that worker (`W-9000`, or nothing) and that logger may be shown."""
+        return (not self.sources or source_of(logger.decode()) in self.sources) and (
+            self.worker is None or worker.decode() == self._worker
+        )
 
     @property
     def levels(self) -> bytes:

@@ -43,6 +43,8 @@ _SOURCES: dict[str, Source] = {
     "TS_METRICS": "metrics",
     "MODEL_METRICS": "metrics",
 }
+ORIGIN = re.compile(rb'"th":"(?:(W-\d+)-)?[^"]*","lg":"([^"]*)"')
+"""Worker and logger of a line of `JSON_LAYOUT`; nothing in a message looks so, for quotes are escaped there."""
 _STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 # What Java prints outside of log4j: each line is a record of its own, not more of the one before.
 _PLAIN_TEXT = (
@@ -70,6 +72,11 @@ class _JsonLine(msgspec.Struct, gc=False):
     lg: str
     m: str
     x: str = ""
+
+
+def source_of(logger: str) -> Source:
+    """What speaks through a logger of TorchServe."""
+    return _SOURCES.get(logger, "server")
 
 
 class Parser:
@@ -198,7 +205,7 @@ class Parser:
         """What all records of a thread and a logger have in common, worked out once."""
         worker = model = version = None
         stream: Stream = ""
-        source = _SOURCES.get(logger, "server")
+        source = source_of(logger)
         match = _THREAD.match(thread)
         if match is not None:
             port, rest, said = match.groups()

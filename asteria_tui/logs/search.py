@@ -6,10 +6,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import compress
+from operator import and_
 
 from asteria_tui.logs.filter import Filter, is_hiding
 from asteria_tui.logs.index import EVERY, Chunk, LineIndex
-from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.parse import ORIGIN, Parser
 
 
 class Hits:
@@ -23,6 +24,7 @@ class Hits:
         self.index = index
         self.filter = filter_
         self._parser = Parser()
+        self._origins: dict[tuple[bytes, bytes], bool] = {}
         self._chunks = 0
         self._end = 0
         # Numbers of lines from the opening of the file on, and those before it, which fall.
@@ -36,6 +38,11 @@ class Hits:
     def __iter__(self) -> Iterator[int]:
         yield from reversed(self._before)
         yield from self._after
+
+    def __getitem__(self, position: int) -> int:
+        """The line at that place among those found so far, counted from the first; raises IndexError."""
+        before = len(self._before)
+        return self._before[before - 1 - position] if position < before else self._after[position - before]
 
     def newest(self) -> Iterator[int]:
         """The lines found so far, the last one first; goes on looking as long as it is asked."""
@@ -80,6 +87,11 @@ class Hits:
         after = chunk.first + len(chunk.levels)
         if self.filter.is_by_level_only:
             return compress(range(first, after), shown[first - chunk.first :])
+        if self.filter.is_by_origin_only:
+            passing = self._of_origins(first, after)
+            if passing is not None:
+                levels = shown[first - chunk.first :]
+                return compress(range(first, after), map(and_, levels, passing))
         _, end = self.index.bounds(after - 1)
         lines: Iterable[int] = range(first, end)
         needle = self.filter.needle
@@ -90,6 +102,15 @@ class Hits:
             if not is_hiding(data):
                 lines = _holding(data, needle, chunk)
         return self._exact(lines, first)
+
+    def _of_origins(self, first: int, after: int) -> Iterable[bool] | None:
+        """For each line whether its thread and logger are to be shown; None unless all are JSON lines of ours."""
+        origins = ORIGIN.findall(b"\n".join(self.index.lines(first, after - first)))
+        if len(origins) != after - first:
+            return None
+        for origin in set(origins).difference(self._origins):
+            self._origins[origin] = self.filter.shows_origin(*origin)
+        return map(self._origins.__getitem__, origins)
 
     def _exact(self, candidates: Iterable[int], first: int) -> Iterator[int]:
         """The lines of those records of `candidates` that are to be shown and start at `first` or later."""

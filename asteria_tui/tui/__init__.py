@@ -1,1 +1,1 @@
-"""The one screen."""
+"""The one screen. It holds no logic: actions call the Session, panels show its State."""

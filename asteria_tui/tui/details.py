@@ -1,0 +1,109 @@
+"""The longer texts: what a dialog shows whole, what is copied, and the line above the panels."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from asteria_tui.config import Project
+from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
+from asteria_tui.logs.cause import folded
+from asteria_tui.tui import presentation as pres
+from asteria_tui.tui import wording
+from asteria_tui.tui.actions import ACTIONS, Situation, shown_keys
+from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.panels.server import heading
+
+Part = Content | str | tuple[str, str]
+
+
+def failure_text(failure: StageFailed) -> Content:
+    hint = (f"\n\n→ {failure.hint}", "$accent") if failure.hint else ""
+    return Content.assemble((failure.title, "$text-error"), "\n\n", failure.detail, hint)
+
+
+def cause_text(cause: Cause, advice: str, around: Sequence[LogRecord]) -> Content:
+    """Headline, what to do, the traceback with the framework's frames folded, the log around it."""
+    parts: list[Part] = [(cause.headline, "$text-error"), "\n"]
+    if advice:
+        parts += [(f"→ {advice}", "$accent"), "\n"]
+    parts += ["\n", folded(cause.traceback) or "no traceback", "\n\n", ("the log around it", "bold"), "\n"]
+    for record in around:
+        at = wording.clock(record.time) if record.time is not None else ""
+        style = "$text-error" if record.level == "ERROR" else "$foreground 60%"
+        first = record.text.partition("\n")[0]
+        parts.append((f"{at:<12} {record.level:<5} {record.worker or record.source:<7} {first}\n", style))
+    return Content.assemble(*parts)
+
+
+def record_text(record: LogRecord) -> Content:
+    told = {
+        "time": absolute(record.time),
+        "level": record.level,
+        "thread": record.thread,
+        "logger": record.logger,
+        "worker": record.worker,
+        "model": record.model,
+        "pid": record.pid,
+    }
+    head: list[Part] = []
+    for name, value in told.items():
+        if value:
+            head += [(f"{name:<8}", "$foreground 60%"), f"{value}\n"]
+    return Content.assemble(*head, "\n", record.text)
+
+
+def plain(record: LogRecord | None) -> str:
+    """A record to be copied: its time is absolute."""
+    if record is None:
+        return ""
+    return " ".join(filter(None, (absolute(record.time), record.level, record.worker or record.source, record.text)))
+
+
+def absolute(at: float | None) -> str:
+    if at is None:
+        return ""
+    return f"{time.strftime('%Y-%m-%d', time.localtime(at))} {wording.clock(at)}"
+
+
+def answer_text(answer: Predicted) -> str:
+    """The body of an answer, formatted."""
+    return answer.body if isinstance(answer.body, str) else json.dumps(answer.body, indent=2, ensure_ascii=False)
+
+
+def status_line(project: Project, situation: Situation, width: int) -> Content:
+    """Whose project it is at the left, how it is at the right."""
+    state = situation.state
+    server = state.server
+    name = next(iter(project.settings.models), project.root.name)
+    left = [name, server.target or project.settings.server.target, server.inference.removeprefix("http://")]
+    right: list[Content | str] = [heading(server)]
+    if state.models:
+        ready, wanted = pres.workers(state.models)
+        right.append(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}")
+    if server.started_at and server.state in {"running", "unwell"}:
+        right.append(f" · {wording.uptime(server.started_at)}")
+    if situation.job:
+        right = [Content.styled(f"◌ {situation.job}", "$accent"), (" s cancels")]
+    end = Content.assemble(*right)
+    told = [part for part in left if part]
+    while told and len(" · ".join(told)) + 16 + end.cell_length > width:
+        told.pop()
+    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(told), "$foreground 60%"))
+    return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
+
+
+def help_text(panel: Panel, keys: dict[str, str]) -> Content:
+    parts: list[Part] = [(panel.TITLE, "bold"), "\n", panel.HELP, "\n"]
+    groups = list(dict.fromkeys(action.group for action in ACTIONS))
+    first = {"logs": "Logs", "request": "Request"}.get(panel.id or "", "Server")
+    for group in sorted(groups, key=lambda name: name != first):
+        parts += ["\n", (group, "bold"), "\n"]
+        for action in ACTIONS:
+            if action.group == group:
+                shown = shown_keys(keys.get(action.id, action.keys))
+                parts += [(f"  {shown:<18}", "$accent"), f"{action.help}\n"]
+    return Content.assemble(*parts)

@@ -1,0 +1,113 @@
+"""Panel 1: the six stages from sources to a prediction."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.events import Resize
+
+from asteria_tui.state import State
+from asteria_tui.tui import presentation as pres
+from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.presentation import Row
+
+NAME_WIDTH = 9
+FAILURE_LINES = 4
+
+
+class PipelinePanel(Panel):
+    NUMBER = 1
+    TITLE = "Pipeline"
+    HELP = (
+        "From your sources to an answer: the archive is packaged, copied to the stores, the server started, the "
+        "worker waited for, the keys read, a sample sent. A red stage says the root cause, the line of your file, "
+        "and what to press."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("pipeline")]
+
+    _state = State()
+
+    def compose(self) -> ComposeResult:
+        yield Text(classes="takes-focus")
+
+    def show(self, state: State) -> None:
+        self._state = state
+        width, height = self.content_size.width, self.content_size.height
+        if not width:
+            return
+        rows = pres.pipeline(state)
+        body = self.query_one(Text)
+        body.show(_one_line(rows, width) if height <= 1 else Content("\n").join(_lines(rows, width)))
+        self.set_class(state.failure is not None, "-failed")
+
+    def on_resize(self, _: Resize) -> None:
+        self.show(self._state)
+
+
+def _lines(rows: list[Row], width: int) -> list[Content]:
+    lines = []
+    for row in rows:
+        lines.append(_line(row, width))
+        if row.failure is not None:
+            lines += _failure_lines(row, width)
+    return lines
+
+
+def _line(row: Row, width: int) -> Content:
+    style = pres.STYLES[row.status]
+    room = width - 2 - NAME_WIDTH - len(row.time) - 1
+    text = pres.headline(row.failure) if row.failure else row.text
+    text_style = "$text-error" if row.failure else ""
+    if row.failure and len(text) > room:
+        text = ""  # it has its own lines below
+    cut = Content.styled(text, text_style).truncate(max(room, 1), ellipsis=True)
+    name_style = "$foreground 60%" if row.status == "idle" else ""
+    return Content.assemble(
+        (f"{pres.GLYPHS[row.status]} ", style),
+        (f"{row.name:<{NAME_WIDTH}}", name_style),
+        cut,
+        " " * max(1, room - cut.cell_length + 1),
+        (row.time, "$foreground 60%"),
+    )
+
+
+def _failure_lines(row: Row, width: int) -> list[Content]:
+    """The cause, the place and the way out, below the stage that failed."""
+    failure = row.failure
+    if failure is None:
+        return []
+    indent = 2
+    room = max(10, width - indent)
+    lines: list[Content] = []
+    if len(pres.headline(failure)) > width - 2 - NAME_WIDTH - len(row.time) - 1:
+        lines += Content.styled(pres.headline(failure), "$text-error").wrap(room)[:FAILURE_LINES]
+    place = pres.where(failure) or failure.detail
+    if place:
+        lines += Content.styled(place, "$foreground 60%").wrap(room)[:FAILURE_LINES]
+    if pres.advice(failure):
+        lines += Content.styled(f"→ {pres.advice(failure)}", "$accent").wrap(room)[:FAILURE_LINES]
+    return [Content(" " * indent) + line.rstrip() for line in lines]
+
+
+def _one_line(rows: list[Row], width: int) -> Content:
+    """All stages in one line; of a failure the cause, as far as it fits."""
+    failed = next((row for row in rows if row.failure), None)
+    parts: list[Content | str] = []
+    for row in rows:
+        told = row.name if failed is None or row is failed or width > 100 else ""  # noqa: PLR2004 columns
+        name_style = "$foreground 60%" if row.status == "idle" else ""
+        parts += [
+            Content.assemble((pres.GLYPHS[row.status], pres.STYLES[row.status]), (f" {told}".rstrip(), name_style)),
+            "  ",
+        ]
+        if row is failed and row.failure:
+            parts += [Content.styled(pres.headline(row.failure), "$text-error"), "  "]
+        elif row.name == "predict" and row.text and failed is None:
+            parts.append(Content.styled(row.text, "$foreground 60%"))
+        elif row.status == "running" and row.time:
+            parts += [Content.styled(row.time, "$accent"), "  "]
+    return Content.assemble(*parts).truncate(width, ellipsis=True)

@@ -1,0 +1,218 @@
+"""Panel 4: the request and what came back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import Resize
+from textual.widgets import Select, Static, TextArea
+
+from asteria_tui.config import Project
+from asteria_tui.errors import ConfigError
+from asteria_tui.events import Predicted
+from asteria_tui.inference.payload import JSON_TYPE, Payload, from_file, sample_files
+from asteria_tui.inference.snippet import Request
+from asteria_tui.state import State
+from asteria_tui.tui import wording
+from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.details import answer_text
+from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.widgets.json_editor import JsonEditor
+from asteria_tui.tui.widgets.sparkline import sparkline
+
+MOST_EDITED = 200_000
+"""Bytes of a sample that the editor takes; a larger or binary one is sent as it is."""
+MOST_SHOWN = 100_000
+"""Characters of an answer that are formatted and shown."""
+
+Sample = tuple[str, str]
+"""Model and sample."""
+
+
+class RequestPanel(Panel):
+    NUMBER = 4
+    TITLE = "Request"
+    HELP = (
+        "Send a payload to a model and see the answer: pick a saved sample or write the body, then r (ctrl+j from "
+        "inside the editor). Sending never moves the focus. y copies the answer, or the request as curl, PowerShell "
+        "or Python, with the token as an environment variable."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("request")]
+
+    def __init__(self, project: Project, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self.project = project
+        self._state = State()
+        self._file: tuple[Path, Payload] | None = None
+        self.is_sending = False
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="exchange"):
+            with Vertical(id="asked"):
+                with Horizontal(id="endpoint"):
+                    yield Static("POST", id="method", markup=False)
+                    yield Select[Sample](
+                        [(f"{model} · {name}", (model, name)) for model, name in self._samples()],
+                        id="sample", compact=True, allow_blank=True, prompt="no samples: write a body below",
+                    )  # fmt: skip
+                yield JsonEditor(id="body", soft_wrap=True, compact=True, highlight_cursor_line=False)
+            with Vertical(id="answered"):
+                yield Static(id="outcome", markup=False)
+                yield Text(id="answer")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        samples = self._samples()
+        if samples:
+            self.query_one(Select).value = samples[0]
+        self.show(self._state)
+
+    def _samples(self) -> list[Sample]:
+        found = []
+        for model, settings in self.project.settings.models.items():
+            try:
+                names = list(sample_files(self.project, settings))
+            except ConfigError:
+                names = []
+            found += [(model, name) for name in names]
+        return found
+
+    # -- what is shown ------------------------------------------------------------------------------------------
+
+    def show(self, state: State) -> None:
+        self._state = state
+        width = self.query_one("#answered").content_size.width
+        last = state.predictions[-1] if state.predictions else None
+        outcome, answer = _outcome(state, last, width, is_sending=self.is_sending), _answer(last)
+        shown = self.query_one("#outcome", Static)
+        if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
+            shown.update(outcome, layout=False)
+        self.query_one("#answer", Text).show(answer)
+
+    def set_sending(self, is_sending: bool) -> None:
+        self.is_sending = is_sending
+        self.show(self._state)
+
+    def on_resize(self, _: Resize) -> None:
+        self.show(self._state)
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        event.stop()
+        if isinstance(event.value, tuple):
+            self._load(event.value)
+
+    def _load(self, sample: Sample) -> None:
+        model, name = sample
+        editor = self.query_one(JsonEditor)
+        self._file = None
+        try:
+            path = sample_files(self.project, self.project.settings.models[model])[name]
+            content = path.read_bytes()
+            text = content.decode()
+        except (OSError, ConfigError) as error:
+            self._say(str(error))
+            return
+        except UnicodeDecodeError:
+            text = ""
+        if not text or len(content) > MOST_EDITED:
+            try:
+                self._file = (path, from_file(path, name))
+            except ConfigError as error:
+                self._say(error.title)
+            editor.load_text("")
+            self._say(f"{path.name}, {wording.size(len(content))}: sent as it is; writing here replaces it")
+            return
+        editor.load_text(text)
+        self._check()
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        event.stop()
+        self._check()
+
+    def _check(self) -> None:
+        editor = self.query_one(JsonEditor)
+        self._say(editor.check() if editor.text.strip() else "")
+
+    def _say(self, text: str) -> None:
+        if text != self.border_subtitle:
+            self.border_subtitle = text
+
+    # -- what is sent -------------------------------------------------------------------------------------------
+
+    @property
+    def sample(self) -> Sample | None:
+        value = self.query_one(Select).value
+        return value if isinstance(value, tuple) else None
+
+    def choose(self, sample: Sample) -> None:
+        """Puts a sample into the editor, where there is one of that name."""
+        if sample in self._samples():
+            self.query_one(Select).value = sample
+
+    @property
+    def model(self) -> str:
+        """Which model is asked; raises ConfigError where the project has none."""
+        return self.sample[0] if self.sample else self.project.model()[0]
+
+    def payload(self) -> Payload:
+        """What the editor holds; raises ConfigError when it is no JSON."""
+        editor = self.query_one(JsonEditor)
+        if self._file is not None and not editor.text:
+            return self._file[1]
+        if error := editor.check():
+            raise ConfigError("the body is no JSON", detail=error, hint=f"mend {error.split(':')[0]}")
+        name = self.sample[1] if self.sample else "editor"
+        return Payload(name=name, content=editor.text.encode(), content_type=JSON_TYPE)
+
+    def request(self) -> Request:
+        """The request as it would be sent; raises ConfigError."""
+        address = self._state.server.inference or f"http://127.0.0.1:{self.project.settings.server.inference_port}"
+        payload = self.payload()
+        return Request(
+            url=f"{address}/predictions/{self.model}", body=payload.content, content_type=payload.content_type
+        )
+
+    # -- actions ------------------------------------------------------------------------------------------------
+
+    def do_next_sample(self) -> None:
+        samples = self._samples()
+        if not samples:
+            return
+        now = samples.index(self.sample) if self.sample in samples else -1
+        self.query_one(Select).value = samples[(now + 1) % len(samples)]
+
+    def do_edit_payload(self) -> None:
+        self.query_one(JsonEditor).focus()
+
+    def take_focus(self) -> None:
+        self.query_one("#answer", Text).focus()
+
+
+def _outcome(state: State, last: Predicted | None, width: int, *, is_sending: bool) -> Content:
+    """Status, milliseconds, size, and how long the last answers took."""
+    if is_sending:
+        return Content.styled("◌ waiting for the answer, r cancels", "$accent")
+    if last is None:
+        return Content.styled("no answer yet: r sends the request", "$foreground 60%")
+    style = "$text-success" if last.is_good else "$text-error"
+    told = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
+    room = width - len(told) - 6
+    bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
+    gap = " " * max(1, width - 3 - len(told) - len(bars))
+    return Content.assemble((str(last.status), f"bold {style}"), told, gap, (bars, "$foreground 60%"))
+
+
+def _answer(last: Predicted | None) -> Content:
+    if last is None:
+        return Content("")
+    body = answer_text(last)
+    if len(body) > MOST_SHOWN:
+        body = f"{body[:MOST_SHOWN]}\n… {len(body) - MOST_SHOWN:,} more characters; y copies all"
+    if last.cause is None:
+        return Content(body)
+    return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$foreground 60%"))

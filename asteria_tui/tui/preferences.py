@@ -1,0 +1,83 @@
+"""What the user set, which is only read, and what the screen remembers, which is only ours.
+
+The settings lie in `$XDG_CONFIG_HOME/asteria-tui/settings.toml` (XDG Base Directory Specification). What is remembered
+lies in the project's own `.asteria/screen.json`: it is about this project, private already, and moves with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from asteria_tui.config import Project
+from asteria_tui.errors import ConfigError
+from asteria_tui.tui.actions import BY_ID
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """settings.toml."""
+
+    theme: str = ""
+    editor: str = ""
+    """Without it `$VISUAL`, `$EDITOR`, then vi."""
+    keys: dict[str, str] = {}
+    """Keys by the id of an action, such as `up = "U,f5"`; docs/keys.md lists the ids."""
+
+
+class Remembered(msgspec.Struct, kw_only=True):
+    """screen.json."""
+
+    theme: str = ""
+    wrap: bool = False
+    follow: bool = True
+    sample: tuple[str, str] | None = None
+
+
+def settings_file() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "asteria-tui" / "settings.toml"
+
+
+def load_settings(file: Path) -> Settings:
+    """The user's settings, defaults where there are none; raises ConfigError for what is wrong in them."""
+    try:
+        settings = msgspec.convert(tomllib.loads(file.read_text()), Settings)
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"cannot use {file}", detail=str(error), hint="mend it, or move it away") from error
+    for id_ in settings.keys:
+        if id_ not in BY_ID:
+            near = difflib.get_close_matches(id_, BY_ID, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "docs/keys.md lists the actions"
+            raise ConfigError(f"{file}: there is no action {id_!r}", hint=hint)
+    return settings
+
+
+def _remembered_file(project: Project) -> Path:
+    return project.state_dir / "screen.json"
+
+
+def load_remembered(project: Project) -> Remembered:
+    """What the last screen left; nothing of it is worth an error."""
+    try:
+        return msgspec.json.decode(_remembered_file(project).read_bytes(), type=Remembered)
+    except (OSError, msgspec.DecodeError):
+        return Remembered()
+
+
+def save_remembered(project: Project, remembered: Remembered) -> None:
+    """Only where a server was ever started: looking at a project leaves nothing behind in it."""
+    file = _remembered_file(project)
+    if not file.parent.is_dir():
+        return
+    partial = file.with_suffix(f".{os.getpid()}")
+    try:
+        partial.write_bytes(msgspec.json.encode(remembered))
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)

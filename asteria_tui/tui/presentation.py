@@ -1,0 +1,125 @@
+"""What the pipeline and the server panel show: State in, rows of styled text out, nothing of a terminal in between."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from asteria_tui.events import Model, Predicted, ServerState, StageFailed
+from asteria_tui.state import StageState, State
+from asteria_tui.tui import wording
+
+STAGES = ("package", "store", "start", "ready", "keys", "predict")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage, as it stands."""
+
+    status: str
+    """`idle`, `running`, `done` or `failed`."""
+    name: str
+    text: str = ""
+    time: str = ""
+    failure: StageFailed | None = None
+
+
+GLYPHS = {"idle": "·", "running": "◌", "done": "✔", "failed": "✘"}
+STYLES = {"idle": "$foreground 40%", "running": "$accent", "done": "$text-success", "failed": "$text-error"}
+SERVER_GLYPHS: dict[ServerState, tuple[str, str]] = {
+    "stopped": ("○", "$foreground 40%"),
+    "starting": ("◌", "$accent"),
+    "running": ("●", "$text-success"),
+    "unwell": ("●", "$text-error"),
+    "stopping": ("◌", "$accent"),
+}
+
+
+def pipeline(state: State) -> list[Row]:
+    """A row for each stage of the last workflow; where none ran, what can be told from the server alone."""
+    ran = {(stage.stage, stage.model): stage for stage in state.stages}
+    found = _found(state)
+    several = len({stage.model for stage in state.stages if stage.model}) > 1
+    rows = [_row(stage, with_model=several) for stage in ran.values() if stage.stage not in STAGES]
+    for name in STAGES:
+        of_stage = [_row(stage, with_model=several) for stage in ran.values() if stage.stage == name]
+        rows += of_stage or [Row(status="done" if name in found else "idle", name=name, text=found.get(name, ""))]
+    return rows
+
+
+def _found(state: State) -> dict[str, str]:
+    """What a server that was already there proves."""
+    server = state.server
+    if server.state not in {"running", "unwell"}:
+        return {}
+    told = {"start": f"pid {server.pid}" if server.pid else server.inference}
+    if state.models and state.is_ready:
+        told["ready"] = wording.plural(workers(state.models)[0], "worker")
+    if state.keys:
+        told["keys"] = wording.plural(len(state.keys), "key")
+    last = state.predictions[-1] if state.predictions else None
+    if last and last.is_good and server.started_at and last.at > server.started_at:
+        told["predict"] = short(last)
+    return told
+
+
+def _row(stage: StageState, *, with_model: bool) -> Row:
+    text = stage.summary
+    if with_model and stage.model:
+        text = f"{stage.model}  {text}"
+    return Row(status=stage.status, name=stage.stage, text=text, time=_time(stage), failure=stage.failure)
+
+
+def _time(stage: StageState) -> str:
+    if stage.status != "running":
+        return wording.duration(stage.seconds)
+    if stage.total and stage.done is not None:
+        return f"{stage.done / stage.total:.0%}"
+    if stage.done is not None:
+        return f"{stage.done:.0f} {stage.unit}"
+    return ""
+
+
+def short(prediction: Predicted, width: int = 40) -> str:
+    """An answer in a few words: the value of an object of one value."""
+    body = prediction.body
+    text = str(next(iter(body.values()))) if isinstance(body, dict) and len(body) == 1 else str(body)
+    text = " ".join(text.split())
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def where(failure: StageFailed) -> str:
+    """The line of the user's source that a failure comes from."""
+    frame = failure.cause.frame if failure.cause else None
+    return f"{frame.file}:{frame.line} in {frame.function}" if frame else ""
+
+
+def headline(failure: StageFailed) -> str:
+    """What went wrong, without the place: that has its own line."""
+    cause = failure.cause
+    if cause is None or cause.frame is None:
+        return failure.title
+    return ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
+
+
+def advice(failure: StageFailed) -> str:
+    """What to do next, with the key of this screen where there is one."""
+    frame = failure.cause.frame if failure.cause else None
+    if frame and frame.is_project:
+        return f"mend line {frame.line}, then press {'r' if failure.stage == 'predict' else 'R'}"
+    return failure.hint
+
+
+def workers(models: tuple[Model, ...]) -> tuple[int, int]:
+    """How many are ready, and how many there are or should be."""
+    ready = sum(worker.status == "READY" for model in models for worker in model.workers)
+    wanted = sum(max(len(model.workers), model.min_workers) for model in models)
+    return ready, wanted
+
+
+def key_time(expires_at: float | None) -> str:
+    """How long a key is valid."""
+    if expires_at is None:
+        return "no end"
+    left = expires_at - time.time()
+    return wording.span(left) if left > 0 else "expired"

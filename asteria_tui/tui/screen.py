@@ -1,0 +1,251 @@
+"""The one screen: where its panels stand at which size, and how one moves among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.reactive import Reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from asteria_tui.errors import AsteriaError
+from asteria_tui.events import Cause, StageFailed
+from asteria_tui.inference.snippet import LANGUAGES, snippet
+from asteria_tui.state import State
+from asteria_tui.tui import details
+from asteria_tui.tui import presentation as pres
+from asteria_tui.tui.actions import ALL, Situation, bindings
+from asteria_tui.tui.panels.panel import Panel, Waiting
+from asteria_tui.tui.panels.pipeline import PipelinePanel
+from asteria_tui.tui.panels.server import ServerPanel
+from asteria_tui.tui.widgets.footer import Footer
+from asteria_tui.tui.widgets.link import Link
+
+if TYPE_CHECKING:
+    from asteria_tui.tui.app import AsteriaApp
+    from asteria_tui.tui.panels.logs import LogsPanel
+    from asteria_tui.tui.panels.request import RequestPanel
+    from asteria_tui.tui.widgets.log_view import LogView
+
+AROUND = 12
+"""Log records shown on each side of a failure."""
+
+
+WIDTHS = [(0, "-too-narrow"), (40, "-narrow"), (80, "-medium"), (120, "-wide")]
+HEIGHTS = [(0, "-too-short"), (10, "-short"), (20, "-tall")]
+
+
+class Workbench(Screen[None]):
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
+    app: AsteriaApp
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+    """Textual repaints the whole screen for it; here each widget shows its own focus."""
+    current = "pipeline"
+    is_filled = False
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="status", markup=False)
+        with Horizontal(id="tabs"):
+            for number, name in enumerate(ALL, start=1):
+                yield Link(f"panel_{name}", f"{number} {name.title()}")
+        with Horizontal(id="body"):
+            with Vertical(id="left", classes="column"):
+                yield PipelinePanel(id="pipeline", classes="panel")
+                yield ServerPanel(id="server", classes="panel")
+            with Vertical(id="right", classes="column"):
+                yield Waiting(3, "Logs", id="logs", classes="panel")
+                yield Waiting(4, "Request", id="request", classes="panel")
+        yield Footer(id="footer")
+        yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
+
+    def on_mount(self) -> None:
+        self.panel("pipeline").take_focus()
+
+    async def fill(self) -> None:
+        """Brings the panels whose widgets take long to import: the first paint does not wait for them."""
+        from asteria_tui.tui.panels.logs import LogsPanel
+        from asteria_tui.tui.panels.request import RequestPanel
+
+        right = self.query_one("#right", Vertical)
+        async with self.batch():
+            await right.remove_children()
+            await right.mount(
+                LogsPanel(self.app.session, id="logs", classes="panel"),
+                RequestPanel(self.app.session.project, id="request", classes="panel"),
+            )
+        self.is_filled = True
+
+    def panel(self, name: str) -> Panel:
+        return self.query_one(f"#{name}", Panel)
+
+    @property
+    def logs(self) -> LogsPanel:
+        from asteria_tui.tui.panels.logs import LogsPanel
+
+        return self.query_one(LogsPanel)
+
+    @property
+    def request(self) -> RequestPanel:
+        from asteria_tui.tui.panels.request import RequestPanel
+
+        return self.query_one(RequestPanel)
+
+    def show(self, state: State, situation: Situation) -> None:
+        for panel in self.query(Panel):
+            panel.show(state)
+        self.show_around(situation)
+
+    def show_around(self, situation: Situation) -> None:
+        """The lines above and below the panels."""
+        status = self.query_one("#status", Static)
+        line = details.status_line(self.app.session.project, situation, self.size.width - 2)
+        if not (isinstance(status.content, Content) and line.is_same(status.content)):
+            status.update(line, layout=False)
+        self.query_one(Footer).show(self.current, situation)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        panel = next((widget for widget in event.widget.ancestors_with_self if isinstance(widget, Panel)), None)
+        if panel is None or panel.id is None:
+            return
+        self._make_current(panel.id)
+        self.show_around(self.app.situation)
+
+    def _make_current(self, name: str) -> None:
+        """The panel that has the focus, and that is shown where there is room for one only."""
+        if name == self.current and self.panel(name).has_class("-current"):
+            return
+        self.current = name
+        for panel in self.query(Panel):
+            panel.set_class(panel.id == name, "-current")
+        for column in self.query("#left, #right"):
+            column.set_class(bool(column.query(f"#{name}")), "-current")
+        for tab in self.query("#tabs Link").results(Link):
+            tab.set_class(tab.action == f"panel_{name}", "-current")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.app.show)
+
+    # -- moving -------------------------------------------------------------------------------------------------
+
+    def do_panel(self, name: str) -> None:
+        self._make_current(name)
+        self.panel(name).take_focus()
+
+    def do_jump(self) -> None:
+        from asteria_tui.tui.widgets.jump import Jump
+
+        targets = [widget for widget in self.focus_chain if widget.region and widget.is_on_screen]
+
+        def jump(target: Widget | None) -> None:
+            if target is not None:
+                target.focus()
+
+        self.app.push_screen(Jump(targets), jump)
+
+    def do_zoom(self) -> None:
+        self.toggle_class("-zoomed")
+
+    def do_back(self) -> None:
+        if self.current == "logs" and self.logs.back():
+            return
+        if self.has_class("-zoomed"):
+            self.do_zoom()
+        elif self.focused is not None and self.focused.id == "body":
+            self.request.take_focus()
+        else:
+            self.clear_selection()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def do_help(self) -> None:
+        self._read("Help", details.help_text(self.panel(self.current), self.app.settings.keys))
+
+    def do_details(self) -> None:
+        failure = self.app.state.failure
+        if failure is not None:
+            self._open_failure(failure)
+        else:
+            self.do_command_log()
+
+    def _open_failure(self, failure: StageFailed) -> None:
+        if failure.cause is not None:
+            self.open_cause(failure.cause, pres.advice(failure))
+        else:
+            self._read(f"{failure.stage} failed", details.failure_text(failure))
+
+    def open_cause(self, cause: Cause, advice: str = "") -> None:
+        """The traceback whole, and the log around it."""
+        text = details.cause_text(cause, advice, self.logs.around(cause.last_at, AROUND))
+        frame = cause.frame
+        source = (frame.file, frame.line) if frame and frame.is_project else None
+        self._read("Root cause", text, f"{cause.headline}\n{cause.traceback}", source)
+
+    def _read(self, title: str, text: Content, plain: str = "", source: tuple[str, int] | None = None) -> None:
+        from asteria_tui.tui.widgets.dialogs import Reader
+
+        def closed(answer: str | None) -> None:
+            if answer == "open" and source:
+                self.app.edit(*source)
+
+        self.app.push_screen(Reader(title, text, plain, source=source), closed)
+
+    def on_log_view_opened(self, event: LogView.Opened) -> None:
+        self._read("Record", details.record_text(event.record), event.record.text)
+
+    def on_logs_panel_cause_opened(self, event: LogsPanel.CauseOpened) -> None:
+        self.open_cause(event.cause)
+
+    def do_command_log(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
+        commands = [Choice(command.command, "", command.command) for command in reversed(self.app.state.commands)]
+        unique = list({choice.id: choice for choice in commands}.values())
+        if not unique:
+            self.notify("nothing was run yet", timeout=2)
+            return
+        self.app.push_screen(ChoiceDialog("Commands: Enter copies", unique), self._copied)
+
+    # -- copying ------------------------------------------------------------------------------------------------
+
+    def do_copy(self) -> None:
+        from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
+
+        selected = self.get_selected_text()
+        if selected:
+            self._copied(selected)
+            return
+        choices = [Choice(language, language[0], f"request as {name}") for language, name in LANGUAGES.items()]
+        choices[-1] = Choice("python", "t", "request as Python")
+        if self.app.state.predictions:
+            choices.insert(0, Choice("response", "r", "response"))
+        if self.logs.view.current is not None:
+            choices.insert(0 if self.current == "logs" else len(choices), Choice("line", "l", "log record"))
+        self.app.push_screen(ChoiceDialog("Copy", choices), self._copy_choice)
+
+    def _copy_choice(self, choice: str | None) -> None:
+        if not choice:
+            return
+        makers: dict[str, Callable[[], str]] = {
+            "line": lambda: details.plain(self.logs.view.current),
+            "response": lambda: details.answer_text(self.app.state.predictions[-1]),
+        }
+        try:
+            text = makers[choice]() if choice in makers else snippet(self.request.request(), choice)  # type: ignore[arg-type]
+        except (AsteriaError, UnicodeDecodeError) as error:
+            self.app.complain(str(error))
+            return
+        self._copied(text)
+
+    def _copied(self, text: str | None) -> None:
+        if text:
+            where = self.app.copy(text)
+            self.notify(f"copied{where}", timeout=2)

@@ -1,0 +1,1 @@
+"""What the panels and dialogs are made of."""

@@ -1,0 +1,106 @@
+"""Two dialogs for everything: one to choose from, one to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.events import Key
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from asteria_tui.tui.panels.panel import Text
+
+
+class Choice(msgspec.Struct, frozen=True):
+    id: str
+    key: str
+    """One character that chooses it at once; empty for none."""
+    label: str
+    note: str = ""
+
+
+class ChoiceDialog(ModalScreen[str]):
+    """Asks for one of a few things; gives its id, or an empty text when the user backs out."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False)]
+
+    def __init__(self, title: str, choices: Sequence[Choice], note: str = "") -> None:
+        super().__init__()
+        self.choices = choices
+        self.heading = title
+        self.note = note
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self.heading
+            dialog.border_subtitle = "esc back"
+            if self.note:
+                yield Static(self.note, markup=False, classes="note")
+            yield OptionList(*(Option(_label(choice), id=choice.id) for choice in self.choices), compact=True)
+
+    def on_key(self, event: Key) -> None:
+        for choice in self.choices:
+            if choice.key and event.character == choice.key:
+                event.stop()
+                self.dismiss(choice.id)
+                return
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_id or "")
+
+    def action_leave(self) -> None:
+        self.dismiss("")
+
+
+def _label(choice: Choice) -> Content:
+    key = Content.styled(f"{choice.key:<2}", "$accent") if choice.key else Content("")
+    note = Content.styled(f"  {choice.note}", "$foreground 60%") if choice.note else Content("")
+    return key + Content(choice.label) + note
+
+
+class Reader(ModalScreen[str]):
+    """Shows a text as long as it takes; `o` opens its source line where it has one, `y` copies it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "leave", show=False),
+        Binding("y", "copy", show=False),
+        Binding("o,enter", "open", show=False),
+    ]
+
+    def __init__(self, title: str, text: Content, plain: str = "", *, source: tuple[str, int] | None = None) -> None:
+        """`plain` is what is copied, the shown text without it; `source` a file and a line of it."""
+        super().__init__()
+        self.heading = title
+        self.text = text
+        self.plain = plain or text.plain
+        self.source = source
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog reader") as dialog:
+            dialog.border_title = self.heading
+            opens = f"o opens {self.source[0]}:{self.source[1]} · " if self.source else ""
+            dialog.border_subtitle = f"{opens}y copies · esc back"
+            yield Text()
+
+    def on_mount(self) -> None:
+        body = self.query_one(Text)
+        body.show(self.text)
+        body.focus()
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self.plain)
+        self.notify("copied", timeout=2)
+
+    def action_open(self) -> None:
+        if self.source:
+            self.dismiss("open")
+
+    def action_leave(self) -> None:
+        self.dismiss("")

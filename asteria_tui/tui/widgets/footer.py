@@ -1,0 +1,73 @@
+"""The last line: at most eight keys of the focused panel, to press or to click; a disabled one says why."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.events import Click, MouseMove
+from textual.widget import Widget
+
+from asteria_tui.tui.actions import BY_ID, FOOTERS, Situation, shown_keys
+
+GAP = 2
+ALWAYS = 2
+"""The last ones, help and quit, stay where there is no room for all."""
+
+
+class Footer(Widget):
+    """One widget that draws all keys: a change of focus costs no layout."""
+
+    keys: dict[str, str] = {}  # noqa: RUF012 replaced as a whole
+    """The keys that the user chose, by the id of the action."""
+    _shown: tuple[tuple[str, str], ...] = ()
+
+    def show(self, panel: str, situation: Situation) -> None:
+        shown = tuple((id_, BY_ID[id_].why_not(situation)) for id_ in FOOTERS[panel])
+        if shown != self._shown:
+            self._shown = shown
+            self.refresh()
+
+    def render(self) -> Content:
+        parts: list[Content | str] = []
+        for id_, why_not in self._fitting():
+            key, label = self._text(id_)
+            text = Content.assemble((key, "$footer-key-foreground"), (f" {label}", "$foreground 60%"))
+            parts += [text.stylize("dim") if why_not else text, " " * GAP]
+        return Content.assemble(*parts)
+
+    async def on_click(self, event: Click) -> None:
+        event.stop()
+        found = self._at(event.x)
+        if found is not None:
+            await self.app.run_action(f"act('{found[0]}')")
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        found = self._at(event.x)
+        self.tooltip = (found[1] or BY_ID[found[0]].help) if found is not None else None
+
+    def _text(self, id_: str) -> tuple[str, str]:
+        keys = shown_keys(self.keys.get(id_, BY_ID[id_].keys))
+        return keys.partition(" ")[0], BY_ID[id_].label
+
+    def _cells(self, id_: str) -> int:
+        key, label = self._text(id_)
+        return len(key) + 1 + len(label) + GAP
+
+    def _fitting(self) -> list[tuple[str, str]]:
+        """As many as there is room for, and the last ones."""
+        first, last = self._shown[:-ALWAYS], self._shown[-ALWAYS:]
+        room = self.content_size.width + GAP - sum(self._cells(id_) for id_, _ in last)
+        fitting = []
+        for id_, why_not in first:
+            room -= self._cells(id_)
+            if room >= 0:
+                fitting.append((id_, why_not))
+        return [*fitting, *last]
+
+    def _at(self, x: int) -> tuple[str, str] | None:
+        """The action that stands at a column of the widget."""
+        left = self.gutter.left
+        for id_, why_not in self._fitting():
+            if left <= x < left + self._cells(id_) - GAP:
+                return id_, why_not
+            left += self._cells(id_)
+        return None

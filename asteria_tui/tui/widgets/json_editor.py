@@ -1,0 +1,73 @@
+"""An editor for JSON: colours by one regular expression a visible line, and the place where it is no JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from rich.style import Style
+from rich.text import Text
+from textual.widgets import TextArea
+
+_TOKEN = re.compile(
+    r'(?P<string>"(?:[^"\\]|\\.)*"?)(?P<colon>\s*:)?'
+    r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
+    r"|(?P<word>\b(?:true|false|null)\b)"
+)
+COLOURED_CHARACTERS = 20_000
+"""Of one line; colouring a longer one would be felt at each key."""
+
+
+class JsonEditor(TextArea):
+    COMPONENT_CLASSES = {"json--key", "json--string", "json--number", "json--word", "json--error"}  # noqa: RUF012
+
+    error: str = ""
+    """Why the text is no JSON, with line and column; empty when it is."""
+    _error_at: tuple[int, int] | None = None
+
+    def on_mount(self) -> None:
+        self.on_blur()
+
+    def on_focus(self) -> None:
+        self.show_cursor = self.match_cursor_bracket = True
+
+    def on_blur(self) -> None:
+        self.show_cursor = self.match_cursor_bracket = False
+
+    def check(self) -> str:
+        """Looks whether the text is JSON and returns what `error` says now."""
+        before = self._error_at
+        self.error, self._error_at = "", None
+        try:
+            json.loads(self.text)
+        except json.JSONDecodeError as error:
+            self._error_at = (error.lineno - 1, error.colno - 1)
+            self.error = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        except RecursionError:
+            self.error = "nested too deeply"
+        if before != self._error_at:
+            self.notify_style_update()
+        return self.error
+
+    def get_line(self, line_index: int) -> Text:
+        text = super().get_line(line_index)
+        if len(text) <= COLOURED_CHARACTERS:
+            self._colour(text)
+        if self._error_at and self._error_at[0] == line_index:
+            column = self._error_at[1]
+            text.stylize(self._style("error"), max(0, min(column, len(text) - 1)), column + 1)
+        return text
+
+    def _colour(self, text: Text) -> None:
+        styles = {name: self._style(name) for name in ("key", "string", "number", "word")}
+        for match in _TOKEN.finditer(text.plain):
+            kind = match.lastgroup or ""
+            if kind in {"string", "colon"}:
+                text.stylize(styles["key" if match["colon"] else "string"], match.start(), match.end("string"))
+            else:
+                text.stylize(styles[kind], match.start(), match.end())
+
+    def _style(self, name: str) -> Style:
+        # Foregrounds only: cursor line and selection keep their backgrounds.
+        style = self.get_component_rich_style(f"json--{name}", partial=True)
+        return Style(color=style.color, bold=style.bold, underline=style.underline)

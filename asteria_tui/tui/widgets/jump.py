@@ -1,0 +1,36 @@
+"""A letter on everything that takes the focus; the letter jumps there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_lowercase
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import Key
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Static
+
+
+class Jump(ModalScreen[Widget | None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "leave", show=False)]
+
+    def __init__(self, targets: Sequence[Widget]) -> None:
+        super().__init__()
+        self.targets = dict(zip("asdfghjkl" + ascii_lowercase, targets, strict=False))
+
+    def compose(self) -> ComposeResult:
+        for letter, target in self.targets.items():
+            label = Static(f" {letter} ", markup=False, classes="letter")
+            label.absolute_offset = target.region.offset
+            yield label
+
+    def on_key(self, event: Key) -> None:
+        if event.character in self.targets:
+            event.stop()
+            self.dismiss(self.targets[event.character])
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

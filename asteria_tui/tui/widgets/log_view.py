@@ -1,0 +1,344 @@
+"""Millions of rows in one widget: it reads and renders the visible ones only."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from asteria_tui.events import LogRecord
+from asteria_tui.tui import wording
+from asteria_tui.tui.log_rows import Change, LogRows
+
+LONGEST = 4_000
+"""Characters of one row; the details show all."""
+MOST_SELECTED = 20_000
+"""Rows that one mouse selection copies."""
+LEVEL_WIDTH = 5
+ORIGIN_WIDTH = 7
+
+
+class LogView(ScrollView, can_focus=True):
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "log--time", "log--origin", "log--info", "log--debug", "log--warn", "log--error", "log--cursor", "log--match",
+    }  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup,ctrl+u", "page(-1)", show=False),
+        Binding("pagedown,ctrl+d", "page(1)", show=False),
+        Binding("home,g", "first", show=False),
+        Binding("end,G", "last", show=False),
+        Binding("enter", "open", show=False),
+    ]
+    ALLOW_SELECT = True
+
+    class Opened(Message):
+        """Enter on a row."""
+
+        def __init__(self, record: LogRecord) -> None:
+            super().__init__()
+            self.record = record
+
+    class FollowChanged(Message):
+        """The reader left the end, or came back to it."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 Textual's name
+        super().__init__(id=id, classes=classes)
+        self.rows: LogRows | None = None
+        self.follow = True
+        self.wrap = False
+        self.cursor = 0
+        self.missed = 0
+        """Rows that came while the reader was elsewhere."""
+        self.pattern: re.Pattern[str] | None = None
+        self._is_ours = False
+        self._widest = 0
+        self._styles: dict[str, Style] = {}
+        self._plain_style = self._cursor_style = Style()
+        self._placed: dict[int, tuple[int, int]] = {}
+        self._line_width = 0
+
+    # -- what there is ------------------------------------------------------------------------------------------
+
+    def show(self, rows: LogRows | None) -> None:
+        self.rows = rows
+        self.missed = 0
+        self._widest = 0
+        self.cursor = max(0, len(rows) - 1) if rows else 0
+        self.take(Change(is_new=True))
+
+    def take(self, change: Change) -> None:
+        """Adapts to what a look at the log brought."""
+        count = len(self.rows) if self.rows else 0
+        if change.is_new:
+            self.missed, self.follow = 0, True
+        elif change.before:
+            self.cursor += change.before
+        if not self.follow:
+            self.missed += change.after
+        self._fit()
+        if self.follow:
+            self.cursor = max(0, count - 1)
+            self._go(self.max_scroll_y)
+        elif change.before:
+            self._go(round(self.scroll_y) + change.before)
+        self.refresh()
+
+    def set_follow(self, follow: bool) -> None:
+        self.follow = follow
+        if follow:
+            self.missed = 0
+            self.take(Change())
+        self.post_message(self.FollowChanged())
+
+    def set_wrap(self, wrap: bool) -> None:
+        self.wrap = wrap
+        self.scroll_x = 0
+        self.take(Change())
+
+    def go_to(self, row: int) -> None:
+        """Puts the cursor there and the row on the screen."""
+        count = len(self.rows) if self.rows else 0
+        self.cursor = max(0, min(row, count - 1))
+        is_last = self.cursor >= count - 1
+        if is_last != self.follow:
+            self.set_follow(is_last)
+        height = self._room
+        top = round(self.scroll_y)
+        if self.cursor < top:
+            self._go(self.cursor)
+        elif self.cursor >= top + (height if not self.wrap else self._fitting(top)):
+            fitting = self._fitting_above(self.cursor) if self.wrap else height
+            self._go(self.cursor - fitting + 1)
+        self.refresh()
+
+    @property
+    def current(self) -> LogRecord | None:
+        """The record under the cursor."""
+        if self.rows is None or not 0 <= self.cursor < len(self.rows):
+            return None
+        return self.rows.record(self.cursor)
+
+    # -- keys and mouse -----------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        self.go_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self.go_to(self.cursor + by * max(1, self._room - 1))
+
+    def action_first(self) -> None:
+        self.go_to(0)
+
+    def action_last(self) -> None:
+        self.set_follow(True)
+
+    def action_open(self) -> None:
+        record = self.current
+        if record is not None:
+            self.post_message(self.Opened(record))
+
+    def on_click(self, event: events.Click) -> None:
+        place = self._places().get(event.y - self.gutter.top)
+        if place is None or self.rows is None:
+            return
+        row = place[0]
+        if event.chain > 1 and row == self.cursor:
+            self.action_open()
+            return
+        self.cursor = row
+        if self.follow and row < len(self.rows) - 1:
+            self.set_follow(False)
+        self.refresh()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if self._is_ours or round(old_value) == round(new_value):
+            return
+        # The reader moved: away from the end that is no following, back at the end it is again.
+        at_end = new_value >= self.max_scroll_y
+        if at_end != self.follow:
+            self.set_follow(at_end)
+
+    def on_resize(self, _: events.Resize) -> None:
+        self.take(Change())
+
+    def notify_style_update(self) -> None:
+        self._styles.clear()
+        super().notify_style_update()
+
+    # -- selection ----------------------------------------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        if self.rows is None:
+            return None
+        first = selection.start.y if selection.start else 0
+        last = selection.end.y if selection.end else len(self.rows) - 1
+        last = min(last, len(self.rows) - 1, first + MOST_SELECTED)
+        lines = [self._plain(row) for row in range(first, last + 1)]
+        if not lines:
+            return None
+        if selection.end is not None and last == selection.end.y:
+            lines[-1] = lines[-1][: selection.end.x]
+        if selection.start is not None:
+            lines[0] = lines[0][selection.start.x :]
+        return "\n".join(lines), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 Textual's signature
+        self.refresh()
+
+    # -- rendering ----------------------------------------------------------------------------------------------
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # What all lines have in common is looked up once: Textual works styles out anew each time.
+        self._plain_style = self.rich_style
+        self._cursor_style = self._plain_style + self._style("cursor") if self.has_focus else self._plain_style
+        self._placed = self._places()
+        self._line_width = self.scrollable_content_region.width
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        width = self._line_width
+        place = self._placed.get(y)
+        if place is None:
+            return Strip.blank(width, self._plain_style)
+        row, piece = place
+        left = piece * width if self.wrap else round(self.scroll_x)
+        return self._strip(row).crop_extend(left, left + width, self._base(row)).apply_offsets(left, row)
+
+    @property
+    def _room(self) -> int:
+        return self.scrollable_content_region.height
+
+    def _places(self) -> dict[int, tuple[int, int]]:
+        """Which row, and which piece of it, stands on each line of the screen."""
+        count = len(self.rows) if self.rows else 0
+        top = round(self.scroll_y)
+        if not self.wrap:
+            return {y: (top + y, 0) for y in range(self._room) if top + y < count}
+        places: dict[int, tuple[int, int]] = {}
+        row = top
+        while len(places) < self._room and row < count:
+            for piece in range(self._pieces(row)):
+                places[len(places)] = (row, piece)
+            row += 1
+        return places
+
+    def _pieces(self, row: int) -> int:
+        width = max(1, self.scrollable_content_region.width)
+        return max(1, -(-self._strip(row).cell_length // width))
+
+    def _fitting(self, top: int) -> int:
+        """Rows that fit on the screen from `top` on, when wrapped."""
+        shown = {row for row, _ in list(self._places().values())}
+        return max(1, len(shown)) if top == round(self.scroll_y) else 1
+
+    def _fitting_above(self, last: int) -> int:
+        """Rows that fit on the screen when `last` stands at its end, when wrapped."""
+        room, fitting = self._room, 0
+        while last - fitting >= 0 and room > 0:
+            room -= self._pieces(last - fitting)
+            fitting += room >= 0
+        return max(1, fitting)
+
+    def _fit(self) -> None:
+        """Adapts the scroll bars; a layout of the whole screen only when one of them comes or goes."""
+        count = len(self.rows) if self.rows else 0
+        height = count
+        if self.wrap and count:
+            height = count + self._room - self._fitting_above(count - 1)
+        size = Size(0 if self.wrap else self._widest, height)
+        if size == self.virtual_size:
+            return
+        if (size.height > self._room) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+            return
+        self.set_reactive(LogView.virtual_size, size)
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = size.height
+
+    def _go(self, row: float) -> None:
+        self._is_ours = True
+        self.scroll_to(y=max(0, row), animate=False, immediate=True)
+        self._is_ours = False
+
+    def _strip(self, row: int) -> Strip:
+        if self.rows is None:
+            return Strip.blank(0)
+        record = self.rows.record(row)
+        base = self._base(row)
+        level = {"ERROR": "error", "FATAL": "error", "WARN": "warn", "DEBUG": "debug", "TRACE": "debug"}.get(
+            record.level, "info"
+        )
+        time_, level_name, origin, text = _columns(record)
+        segments = [
+            Segment(time_, base + self._style("time")),
+            Segment(level_name, base + self._style(level)),
+            Segment(origin, base + self._style("origin")),
+            *self._marked(text, base + self._style(level if level != "info" else "info")),
+        ]
+        selection = self.text_selection
+        span = selection.get_span(row) if selection is not None else None
+        strip = Strip(segments)
+        if span is not None:
+            strip = self._selected(strip, *span)
+        if strip.cell_length > self._widest:
+            self._widest = strip.cell_length
+            if not self.wrap:
+                self.call_after_refresh(self._fit)
+        return strip
+
+    def _selected(self, strip: Strip, start: int, end: int) -> Strip:
+        style = self.screen.get_component_rich_style("screen--selection")
+        end = strip.cell_length if end == -1 else min(end, strip.cell_length)
+        start = min(start, end)
+        before, chosen, after = strip.divide([start, end, strip.cell_length])
+        return Strip.join([before, chosen.apply_style(style), after])
+
+    def _marked(self, text: str, style: Style) -> list[Segment]:
+        if self.pattern is None:
+            return [Segment(text, style)]
+        segments, at = [], 0
+        for match in self.pattern.finditer(text):
+            if match.end() == match.start():
+                break
+            segments += [Segment(text[at : match.start()], style), Segment(match[0], style + self._style("match"))]
+            at = match.end()
+        return [*segments, Segment(text[at:], style)]
+
+    def _plain(self, row: int) -> str:
+        return "".join(_columns(self.rows.record(row))) if self.rows else ""
+
+    def _base(self, row: int) -> Style:
+        return self._cursor_style if row == self.cursor else self._plain_style
+
+    def _style(self, name: str) -> Style:
+        found = self._styles.get(name)
+        if found is None:
+            # Whole, so that transparent colours are mixed with the background; then without the background.
+            whole = self.get_component_rich_style(f"log--{name}")
+            background = whole.bgcolor if name in {"cursor", "match"} else None
+            found = Style(color=whole.color if name != "cursor" else None, bgcolor=background, bold=whole.bold)
+            self._styles[name] = found
+        return found
+
+
+def _columns(record: LogRecord) -> tuple[str, str, str, str]:
+    """Time, level, origin and text of a record, as one row."""
+    at = f"{wording.clock(record.time)} " if record.time is not None else " " * 13
+    origin = record.worker or record.source
+    first, _, rest = record.text.partition("\n")
+    text = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
+    if rest:
+        text += f"  ⏎ {rest.count(chr(10)) + 1} more"
+    return at, f"{record.level[:LEVEL_WIDTH]:<{LEVEL_WIDTH}} ", f"{origin:<{ORIGIN_WIDTH}} ", text.expandtabs(4)

@@ -1,0 +1,56 @@
+"""Numbers as people read them, with their units."""
+
+from __future__ import annotations
+
+import time
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+SHOW_SECONDS_BELOW = 120
+
+
+def duration(seconds: float) -> str:
+    """How long something took: `38 ms`, `1.41 s`, `12:41`, `3:12:41`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def span(seconds: float) -> str:
+    """A time that goes by, as coarse as can be so that it seldom changes: `42 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
+    seconds = max(0.0, seconds)
+    if seconds < SHOW_SECONDS_BELOW:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // MINUTE)
+    if seconds < HOUR:
+        return f"{minutes} min"
+    if seconds < DAY:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes // 60 % 24} h"
+
+
+def uptime(started_at: float) -> str:
+    """In whole minutes: a screen where nothing happens does not move."""
+    seconds = time.time() - started_at
+    return "just now" if seconds < MINUTE else f"up {span(max(seconds, SHOW_SECONDS_BELOW))}"
+
+
+def size(count: float) -> str:
+    """Bytes: `812 B`, `27 kB`, `517 MB`, `1.20 GB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.2f} {unit}" if unit == "GB" else f"{count / scale:.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def clock(at: float) -> str:
+    """The local time of day, to the millisecond."""
+    whole, millis = divmod(int(at * 1000), 1000)
+    return f"{time.strftime('%H:%M:%S', time.localtime(whole))}.{millis:03}"

@@ -1,0 +1,164 @@
+"""The one slow poll: what changed on the server since it was last looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from asteria_tui.errors import AsteriaError, TargetError
+from asteria_tui.events import Event, Key, KeysChanged, Model, ModelsChanged, ServerChanged
+from asteria_tui.logs.history import RECORDS_FILE
+from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
+from asteria_tui.workflow.look import ended, look
+from asteria_tui.workflow.stage import Work
+
+PERIOD = 2.0
+"""Seconds between two looks."""
+ASK_EVERY = 60.0
+"""Seconds after which the server is asked though its log tells nothing: it may hang."""
+MOST_READ = 1 << 20
+"""Bytes of the log that one look reads."""
+# In the log of a server that starts, loses, gets or gives away a worker or a model, or a key (facts, section 4).
+TELLING = (b"WORKER_", b"POST /models", b"PUT /models", b"DELETE /models", b"GET /token", b"Worker died")
+
+
+class Known(Protocol):
+    """What has been told so far; `state.State` is one."""
+
+    @property
+    def server(self) -> ServerChanged: ...
+    @property
+    def models(self) -> tuple[Model, ...]: ...
+    @property
+    def keys(self) -> tuple[Key, ...]: ...
+
+
+async def monitor(work: Callable[[], Work], known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+    """Looks at once, then every `PERIOD`; never ends by itself.
+
+    Process and key file are looked at each time. The models are asked for only when the log tells of something that
+    may have changed them: each question leaves lines in that log, and an idle server stays silent.
+    """
+    load, telling = Load(), Telling()
+    seen: tuple[int, ...] | None = None
+    while True:
+        # A target that can't be opened says so when an action needs it.
+        with contextlib.suppress(TargetError):
+            if not is_busy():
+                before, seen = seen, _signature(work())
+                if seen != before or (known().server.state != "stopped" and telling.has_news(work())):
+                    await _ask(work(), known, is_busy)
+                if known().server.state != "stopped":
+                    await _feel(work(), known, is_busy, load)
+        await asyncio.sleep(PERIOD)
+
+
+async def _ask(work: Work, known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+    def emit(event: Event) -> None:
+        # An action that began meanwhile knows better.
+        if not is_busy() and is_news(event, known()):
+            work.emit(event)
+
+    try:
+        await look(msgspec.structs.replace(work, emit=emit))
+    except AsteriaError as error:
+        emit(ServerChanged(state="unwell", target=work.project.settings.server.target, reason=error.title))
+
+
+async def _feel(work: Work, known: Callable[[], Known], is_busy: Callable[[], bool], load: Load) -> None:
+    """Whether it still lives, and what it uses; asks nothing of the server itself."""
+    try:
+        record = await work.target.find()
+        load.sample(await work.target.vitals(record) if record else None, record)
+    except AsteriaError:
+        return  # the next question to the server says it better
+    if is_busy():
+        return
+    event = load.added(known().server) if record else ServerChanged(state="stopped", reason=ended(work))
+    if is_news(event, known()):
+        work.emit(event)
+
+
+class Telling:
+    """Whether the log grew by something that may have changed the models, or was silent for long."""
+
+    def __init__(self) -> None:
+        self._file: Path | None = None
+        self._offset = 0
+        self._asked_at = 0.0
+
+    def has_news(self, work: Work) -> bool:
+        file = work.project.logs_dir / RECORDS_FILE
+        try:
+            size = file.stat().st_size
+            if file != self._file or size < self._offset:
+                self._file, self._offset = file, max(0, size - MOST_READ)
+            with file.open("rb") as log:
+                log.seek(max(self._offset, size - MOST_READ))
+                new = log.read(MOST_READ)
+            self._offset = size
+        except OSError:
+            new = b""
+        now = time.monotonic()
+        if any(word in new for word in TELLING) or now - self._asked_at > ASK_EVERY:
+            self._asked_at = now
+            return True
+        return False
+
+
+def is_news(event: Event, known: Known) -> bool:
+    """Whether the event says something that is not known; when it was seen is no news by itself."""
+    if isinstance(event, ServerChanged):
+        before = known.server
+        if event.cpu_percent is None:
+            event = msgspec.structs.replace(event, cpu_percent=before.cpu_percent)
+        return msgspec.structs.replace(event, at=0.0) != msgspec.structs.replace(before, at=0.0)
+    if isinstance(event, ModelsChanged):
+        return event.models != known.models
+    if isinstance(event, KeysChanged):
+        # A key that the user had revealed stays so.
+        return [(key.kind, key.expires_at) for key in event.keys] != [(key.kind, key.expires_at) for key in known.keys]
+    return True
+
+
+class Load:
+    """The share of one core that the server used between two looks."""
+
+    def __init__(self) -> None:
+        self._before: tuple[float, float, float] | None = None
+        self._percent: float | None = None
+        self._memory = 0
+
+    def sample(self, vitals: Vitals | None, record: ServerRecord | None) -> None:
+        if vitals is None or record is None:
+            self._before = self._percent = None
+            self._memory = 0
+            return
+        self._memory = vitals.memory_bytes
+        now, used, started = time.monotonic(), vitals.cpu_seconds, record.started_at
+        if self._before is not None and self._before[2] == started and now > self._before[0]:
+            # A worker that ended takes its seconds with it.
+            self._percent = round(max(0.0, used - self._before[1]) / (now - self._before[0]) * 100)
+        else:
+            self._percent = None
+        self._before = (now, used, started)
+
+    def added(self, server: ServerChanged) -> ServerChanged:
+        return msgspec.structs.replace(
+            server, at=time.time(), cpu_percent=self._percent, memory_bytes=self._memory or server.memory_bytes
+        )
+
+
+def _signature(work: Work) -> tuple[int, ...]:
+    """Changes whenever somebody starts or stops a server of this project."""
+    try:
+        status = (server_dir(work.project) / STATE_FILE).stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_mtime_ns)

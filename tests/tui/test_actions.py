@@ -1,0 +1,298 @@
+"""Each action: what it asks of the session, why it refuses, and that the table, the keys and the docs agree."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.widgets import Input, OptionList, Select
+
+from asteria_tui import events
+from asteria_tui.tui.actions import ACTIONS, BY_ID, FOOTERS, Situation, keys_page
+from asteria_tui.tui.app import AsteriaApp
+from asteria_tui.tui.panels.logs import LogsPanel
+from asteria_tui.tui.panels.request import RequestPanel
+from asteria_tui.tui.preferences import Settings
+from asteria_tui.tui.screen import Workbench
+from asteria_tui.tui.widgets.dialogs import ChoiceDialog, Reader
+from asteria_tui.tui.widgets.json_editor import JsonEditor
+from asteria_tui.tui.widgets.jump import Jump
+from tests.conftest import ROOT
+from tests.tui.conftest import CAUSE, FAILED, RUNNING, settle, write_log
+
+OWNERS = {"app": AsteriaApp, "screen": Workbench, "pipeline": Workbench, "logs": LogsPanel, "request": RequestPanel}
+
+
+def test_every_action_is_done_by_somebody_and_explained():
+    for action in ACTIONS:
+        method = "do_panel" if action.id.startswith("panel_") else f"do_{action.id}"
+        assert hasattr(OWNERS[action.owner], method), action.id
+        assert action.help.endswith("."), action.id
+
+
+def test_no_key_stands_for_two_actions():
+    keys = [key for action in ACTIONS for key in action.keys.split(",")]
+    assert len(keys) == len(set(keys))
+
+
+def test_footers_hold_at_most_eight_and_end_with_help_and_quit():
+    for ids in FOOTERS.values():
+        assert len(ids) <= 8
+        assert ids[-2:] == ("help", "quit")
+        assert set(ids) <= set(BY_ID)
+
+
+def test_the_key_page_is_current():
+    page = ROOT / "docs" / "keys.md"
+    assert page.read_text() == keys_page(), "python -m asteria_tui.tui.actions > docs/keys.md"
+
+
+@pytest.mark.parametrize(
+    ("situation", "refused"),
+    [
+        (Situation(), {"stop", "keys", "send", "send_now"}),
+        (Situation(job="up"), {"up", "restart", "package", "choose_target", "keys", "send", "send_now"}),
+        (Situation(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now"}),
+    ],
+)
+def test_an_action_that_is_not_possible_says_why(situation, refused):
+    told = {action.id: action.why_not(situation) for action in ACTIONS}
+    assert {id_ for id_, why in told.items() if why} == refused
+
+
+@pytest.mark.parametrize(("key", "asked"), [("u", "up"), ("R", "restart"), ("p", "package")])
+async def test_a_key_begins_its_workflow(opened, session, key, asked):
+    async with opened() as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        assert session.asked == [(asked,)]
+        assert session.state.commands[-1].command == f"asteria-tui {asked}"
+
+
+async def test_a_second_workflow_is_refused_and_stop_cancels_the_first(opened, session):
+    session.hold = asyncio.Event()
+    async with opened() as pilot:
+        await pilot.press("u", "u", "p")
+        await pilot.pause()
+        assert session.asked == [("up",)]
+        assert pilot.app.jobs.running() == "up"
+        await pilot.press("s")
+        await pilot.pause(0.1)
+        assert pilot.app.jobs.running() == ""
+        assert session.state.failure.title == "interrupted"
+
+
+async def test_sending_sends_what_the_editor_holds_and_leaves_the_focus(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        before = pilot.app.focused
+        await pilot.press("r")
+        await pilot.pause()
+        [(what, model, name, content)] = session.asked
+        assert (what, model, name) == ("predict", "sample", "first")
+        assert content.startswith(b'{\n  "features"')
+        assert pilot.app.focused is before
+
+
+async def test_sending_from_inside_the_editor(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        await pilot.press("e", "ctrl+j")
+        await pilot.pause()
+        assert session.asked[0][:2] == ("predict", "sample")
+
+
+async def test_a_body_that_is_no_json_is_marked_and_not_sent(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        editor = pilot.app.screen.query_one(JsonEditor)
+        editor.load_text('{"a": 1,\n "b": }')
+        await pilot.pause()
+        assert "line 2, column 7" in str(pilot.app.workbench.request.border_subtitle)
+        await pilot.press("escape", "r")
+        await pilot.pause()
+        assert session.asked == []
+
+
+async def test_the_next_sample_comes_into_the_editor(opened):
+    async with opened() as pilot:
+        await pilot.press("right_square_bracket")
+        await pilot.pause()
+        assert pilot.app.screen.query_one(Select).value == ("sample", "second")
+        assert pilot.app.screen.query_one(JsonEditor).text == '{"features": [1, 2, 3]}\n'
+
+
+@pytest.mark.parametrize(("key", "panel"), [("1", "pipeline"), ("2", "server"), ("3", "logs"), ("4", "request")])
+async def test_a_number_goes_to_its_panel(opened, session, key, panel):
+    write_log(session.project)
+    async with opened() as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        assert pilot.app.workbench.current == panel
+        assert pilot.app.focused in pilot.app.workbench.panel(panel).query("*")
+
+
+async def test_jump_puts_a_letter_on_what_takes_the_focus(opened):
+    async with opened() as pilot:
+        await pilot.press("ctrl+o")
+        await pilot.pause()
+        jump = pilot.app.screen
+        assert isinstance(jump, Jump)
+        letter, target = list(jump.targets.items())[-1]
+        await pilot.press(letter)
+        await pilot.pause()
+        assert pilot.app.focused is target
+
+
+async def test_zoom_shows_one_panel_and_escape_all_again(opened):
+    async with opened() as pilot:
+        await pilot.press("4", "escape", "z")
+        await pilot.pause()
+        assert [panel.id for panel in pilot.app.screen.query(".panel") if panel.is_on_screen] == ["request"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len([panel for panel in pilot.app.screen.query(".panel") if panel.is_on_screen]) == 4
+
+
+async def test_help_names_the_panel_and_its_keys(opened):
+    async with opened() as pilot:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Reader)
+        assert "From your sources to an answer" in pilot.app.screen.plain
+        assert "Stop the server" in pilot.app.screen.plain
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, Workbench)
+
+
+async def test_a_failure_opens_whole_with_the_log_around_it(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        session.replay(*FAILED)
+        await settle(pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Reader)
+        assert pilot.app.screen.source == ("handler.py", 23)
+        assert "KeyError: 'threshold'" in pilot.app.screen.plain
+        assert "request 00056" in pilot.app.screen.text.plain
+        assert "then press R" in pilot.app.screen.text.plain
+
+
+async def test_causes_stand_once_each_and_open(opened, session):
+    write_log(session.project)
+    session.told = (CAUSE,)
+    async with opened() as pilot:
+        await pilot.press("t")
+        await pilot.pause()
+        options = pilot.app.screen.query_one(OptionList)
+        assert options.option_count == 1
+        assert "×3" in str(options.get_option_at_index(0).prompt)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Reader)
+
+
+async def test_the_command_log_copies_a_command(opened, session):
+    async with opened() as pilot:
+        await pilot.press("u", "at")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ChoiceDialog)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert pilot.app.clipboard == "asteria-tui up"
+
+
+async def test_copy_as_curl_holds_a_variable_in_place_of_the_token(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        await pilot.press("y", "c")
+        await pilot.pause()
+        assert "$TORCHSERVE_TOKEN" in pilot.app.clipboard
+        assert "http://127.0.0.1:8080/predictions/sample" in pilot.app.clipboard
+
+
+async def test_copy_of_the_response_and_of_a_log_line(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        await pilot.press("y", "r")
+        await pilot.pause()
+        assert pilot.app.clipboard == '{\n  "score": 0.0312\n}'
+        await pilot.press("y", "l")
+        await pilot.pause()
+        assert pilot.app.clipboard == "2026-09-21 14:13:19.000 ERROR W-9000 request 00059 answered in 3 ms"
+
+
+async def test_keys_can_be_revealed_and_renewed(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        await pilot.press("k", "v")
+        await pilot.pause()
+        await pilot.press("k", "m")
+        await pilot.pause()
+        assert session.asked == [("keys", True, None), ("keys", False, "management")]
+
+
+async def test_quitting_asks_once_when_a_server_runs(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING)
+        await pilot.press("q")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ChoiceDialog)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.is_running
+        await pilot.press("q", "s")
+        await pilot.pause()
+        assert pilot.app.return_value == "stop"
+
+
+async def test_quitting_asks_nothing_when_none_runs(opened):
+    async with opened() as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+        assert pilot.app.return_value == "leave"
+
+
+async def test_keys_of_the_user_take_the_place_of_ours(opened, session):
+    async with opened(settings=Settings(keys={"up": "U"})) as pilot:
+        await pilot.press("u")
+        await pilot.pause()
+        assert session.asked == []
+        await pilot.press("U")
+        await pilot.pause()
+        assert session.asked == [("up",)]
+
+
+async def test_the_palette_finds_an_action(opened, session):
+    async with opened() as pilot:
+        await pilot.press("colon")
+        await pilot.pause(0.1)
+        pilot.app.screen.query_one(Input).value = "package"
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        assert session.asked == [("package",)]
+
+
+async def test_up_comes_first_when_it_is_wanted(opened, session):
+    async with opened(up_first=True) as pilot:
+        await pilot.pause()
+        assert session.asked == [("up",)]
+
+
+async def test_the_editor_opens_at_the_line(opened, monkeypatch):
+    ran = []
+    monkeypatch.setattr("asteria_tui.tui.app.subprocess.run", lambda command, check: ran.append(command))
+    async with opened(settings=Settings(editor="code -w")) as pilot:
+        monkeypatch.setattr(pilot.app, "suspend", lambda: __import__("contextlib").nullcontext())
+        pilot.app.edit("handler.py", 23)
+        assert ran == [["code", "-w", "--goto", f"{pilot.app.session.project.root}/handler.py:23"]]
+
+
+async def test_a_prediction_of_an_earlier_day_is_there_again(opened, session):
+    session.project.state_dir.mkdir()
+    session.emit(events.Predicted(model="sample", status=200, milliseconds=5, body={"score": 1}))
+    async with opened() as pilot:
+        assert "1" in pilot.app.workbench.request.query_one("#answer").query_one("Static").content.plain

@@ -1,0 +1,118 @@
+"""The log on the screen: followed, filtered, searched, scrolled, copied."""
+
+from __future__ import annotations
+
+from textual.selection import Offset, Selection
+from textual.widgets import Input
+
+from tests.tui.conftest import settle, write_log
+
+
+def _texts(pilot):
+    view = pilot.app.workbench.logs.view
+    return [view.render_line(y).text for y in range(view.scrollable_content_region.height)]
+
+
+async def test_it_follows_and_stops_when_the_reader_leaves_the_end(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("3", "up", "up")
+        await pilot.pause()
+        assert not panel.view.follow
+        write_log(session.project, 7)
+        await settle(pilot)
+        assert "+7 new" in str(panel.border_subtitle)
+        assert panel.view.current.text.startswith("request 00057")
+        await pilot.press("f")
+        await settle(pilot)
+        assert panel.view.follow
+        assert panel.view.current.text.startswith("request 00006")
+        assert "new" not in str(panel.border_subtitle)
+
+
+async def test_the_wheel_stops_following_too(opened, session):
+    write_log(session.project, 200)
+    async with opened() as pilot:
+        view = pilot.app.workbench.logs.view
+        view.scroll_relative(y=-5, animate=False, immediate=True)
+        await pilot.pause()
+        assert not view.follow
+        view.scroll_end(animate=False, immediate=True)
+        await pilot.pause()
+        assert view.follow
+
+
+async def test_a_filter_shows_what_matches_and_escape_everything(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("slash", *"0003")
+        await settle(pilot)
+        assert len(panel.rows) == 11
+        assert "11 of 60" in str(panel.border_subtitle)
+        pilot.app.screen.query_one(Input).value = "!0003"
+        await settle(pilot)
+        assert len(panel.rows) == 49
+        await pilot.press("escape")
+        await settle(pilot)
+        assert len(panel.rows) == 60
+
+
+async def test_a_pattern_that_is_none_is_marked_and_changes_nothing(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("slash")
+        pilot.app.screen.query_one(Input).value = "request ["
+        await settle(pilot)
+        assert pilot.app.screen.query_one(Input).has_class("-wrong")
+        assert len(panel.rows) == 60
+
+
+async def test_levels_go_round(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        counts = []
+        for _ in range(4):
+            await pilot.press("l")
+            await settle(pilot)
+            counts.append(len(pilot.app.workbench.logs.rows))
+        assert counts == [60, 6, 3, 60]
+
+
+async def test_long_lines_wrap_and_the_end_stays_in_sight(opened, session):
+    write_log(session.project, 50)
+    long = '{{"t":1790000000000,"l":"INFO","th":"main","lg":"x","m":"{}END","x":""}}\n'.format("a" * 500)
+    write_log(session.project, 0, extra=long)
+    async with opened() as pilot:
+        assert "END" not in "".join(_texts(pilot))
+        await pilot.press("w")
+        await settle(pilot)
+        assert "END" in "".join(_texts(pilot))
+
+
+async def test_a_new_server_begins_a_new_log(opened, session):
+    file = write_log(session.project)
+    async with opened() as pilot:
+        file.unlink()
+        write_log(session.project, 3)
+        await settle(pilot)
+        await settle(pilot)
+        assert len(pilot.app.workbench.logs.rows) == 3
+
+
+async def test_the_mouse_selects_rows(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        view = pilot.app.workbench.logs.view
+        text, _ = view.get_selection(Selection(Offset(13, 0), Offset(18, 2)))
+        lines = text.splitlines()
+        assert len(lines) == 3
+        assert lines[0].startswith("INFO  W-9000")
+        assert lines[2].endswith("INFO ")
+
+
+async def test_an_empty_log_names_the_key_that_fills_it(opened):
+    async with opened() as pilot:
+        assert "u starts the server" in str(pilot.app.workbench.logs._empty.content)

@@ -1,0 +1,111 @@
+"""What the panels say of a state, replayed from lists of events."""
+
+from __future__ import annotations
+
+import pytest
+
+from asteria_tui import events
+from asteria_tui.state import State, reduce
+from asteria_tui.tui import presentation as pres
+from asteria_tui.tui import wording
+from asteria_tui.tui.panels.pipeline import _lines, _one_line
+from asteria_tui.tui.panels.server import strip
+from asteria_tui.tui.source_line import editor_command
+from asteria_tui.tui.widgets.sparkline import sparkline
+from tests.tui.conftest import FAILED, NOW, RUNNING
+
+
+def _after(*told):
+    state = State()
+    for event in told:
+        state = reduce(state, event)
+    return state
+
+
+def test_a_green_pipeline():
+    rows = pres.pipeline(_after(*RUNNING))
+    assert [(row.name, row.status) for row in rows] == [(name, "done") for name in pres.STAGES]
+    assert rows[-1].text == "score 0.0312"
+
+
+def test_a_failure_says_cause_place_and_way_out_once():
+    text = "\n".join(line.plain for line in _lines(pres.pipeline(_after(*FAILED)), 40))
+    assert text.count("KeyError") == 1
+    assert "handler.py:23 in initialize" in text
+    assert "→ mend line 23, then press R" in text
+    assert max(map(len, text.splitlines())) <= 40
+
+
+def test_the_pipeline_in_one_line_keeps_the_cause():
+    line = _one_line(pres.pipeline(_after(*FAILED)), 76).plain
+    assert "✘ ready  KeyError: 'threshold'" in line
+
+
+def test_a_server_that_was_there_before_the_screen_proves_its_stages():
+    found = [event for event in RUNNING if not event.__class__.__name__.startswith("Stage")]
+    rows = {row.name: row for row in pres.pipeline(_after(*found))}
+    assert [name for name, row in rows.items() if row.status == "done"] == ["start", "ready", "keys", "predict"]
+    assert rows["predict"].text == "0.0312"
+
+
+def test_progress_is_a_share_where_the_whole_is_known():
+    state = _after(
+        events.StageStarted(stage="package", model="a"),
+        events.StageProgressed(stage="package", model="a", text="copying", done=30, total=40, unit="B"),
+    )
+    assert pres.pipeline(state)[0].time == "75%"
+
+
+def test_two_models_have_a_row_each():
+    state = _after(
+        *(events.StageFinished(stage="package", model=name, summary="1.0", seconds=1) for name in ("a", "b"))
+    )
+    assert [row.text for row in pres.pipeline(state) if row.name == "package"] == ["a  1.0", "b  1.0"]
+
+
+def test_the_strip_says_why_a_server_is_unwell():
+    state = _after(*RUNNING, events.ServerChanged(state="unwell", reason="sample: no worker is ready"))
+    assert strip(state, 76).plain.startswith("● unwell  sample: no worker is ready")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0004, "0 ms"), (0.038, "38 ms"), (1.414, "1.41 s"), (61, "1:01"), (3 * 3600 + 62, "3:01:02")],
+)
+def test_durations(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("left", "text"), [(5, "5 s"), (119, "119 s"), (2839, "47 min"), (3700, "1 h 1 min"), (100_000, "1 d 3 h")]
+)
+def test_times_that_go_by_seldom_change(left, text):
+    assert wording.span(left) == text
+
+
+def test_a_key_that_ended_says_so():
+    assert pres.key_time(NOW - 1) == "expired"
+    assert pres.key_time(None) == "no end"
+
+
+@pytest.mark.parametrize(("count", "text"), [(27, "27 B"), (517e6, "517 MB"), (2.5e9, "2.50 GB")])
+def test_sizes(count, text):
+    assert wording.size(count) == text
+
+
+def test_bars_are_as_high_as_their_share():
+    assert sparkline([1, 4, 8], 10) == "▁▄█" or sparkline([1, 4, 8], 10) == "▂▅█"
+    assert sparkline([5] * 30, 8) == "█" * 8
+    assert sparkline([], 8) == ""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "command"),
+    [
+        ("nano", ["nano", "+23", "a.py"]),
+        ("code --wait", ["code", "--wait", "--goto", "a.py:23"]),
+        ("/usr/bin/hx", ["/usr/bin/hx", "a.py:23"]),
+    ],
+)
+def test_each_editor_opens_at_the_line_in_its_own_way(chosen, command):
+    assert editor_command(chosen, "a.py", 23) == command

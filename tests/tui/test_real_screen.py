@@ -1,0 +1,134 @@
+"""The screen on a real TorchServe, in a real terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from asteria_tui.session import Session, open_project
+from asteria_tui.targets.target import load_record
+from asteria_tui.tui.app import AsteriaApp
+from tests.benchmarks.terminal import Terminal
+from tests.conftest import COMMAND, FREE_PORTS, ROOT
+
+pytestmark = pytest.mark.torchserve
+HANDLER = """
+import json
+class Handler:
+    def initialize(self, context):
+        pass
+    def handle(self, data, context):
+        return [{"score": 0.25} for _ in data]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Iterator:
+    for name, value in FREE_PORTS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "asteria.toml").write_text('[models.sample]\nhandler = "handler.py"\nsamples = "samples"\n')
+    (tmp_path / "handler.py").write_text(HANDLER)
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "first.json").write_text('{"a": 1}')
+    yield tmp_path
+    subprocess.run([*COMMAND, "down", "-C", str(tmp_path)], check=True, capture_output=True)
+
+
+async def _until(pilot, holds, seconds=120):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, pilot.app.session.state
+        await pilot.pause(0.1)
+
+
+async def test_up_a_broken_handler_and_its_root_cause(folder):
+    session = Session(open_project(folder))
+    app = AsteriaApp(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _until(pilot, lambda: app.is_filled)
+        await pilot.press("u")
+        await _until(pilot, lambda: not app.jobs.running() and session.state.predictions)
+        await pilot.pause(0.2)
+        pipeline = app.workbench.panel("pipeline").query_one("Static").content.plain
+        assert pipeline.count("✔") == 6
+        assert "score 0.25" in pipeline
+
+        (folder / "handler.py").write_text(HANDLER.replace("        pass", "        self.limit = {}['limit']"))
+        await pilot.press("R")
+        await _until(pilot, lambda: not app.jobs.running())
+        await pilot.pause(0.3)
+        pipeline = app.workbench.panel("pipeline").query_one("Static").content.plain
+        assert "✘ ready" in pipeline
+        assert "KeyError: 'limit'" in pipeline
+        assert "handler.py:5 in initialize" in pipeline
+
+        await _until(pilot, lambda: app.workbench.logs.causes)
+        assert app.workbench.logs.causes[-1].frame.line == 5
+    await app.stop_watching()
+    await app.jobs.finish()
+    session.close()
+
+
+def test_a_terminal_that_is_closed_leaves_a_whole_server(folder):
+    terminal = Terminal([*COMMAND, "-C", str(folder), "--up"])
+    terminal.wait_for(b"0.25", seconds=120)
+    code = terminal.close()
+    assert code == 0
+    record = load_record(open_project(folder))
+    assert record.process.is_alive
+    status = subprocess.run([*COMMAND, "status", "-C", str(folder)], check=False, capture_output=True)
+    assert status.returncode == 0
+
+
+def test_a_terminal_that_is_closed_while_a_server_starts_leaves_none(folder):
+    terminal = Terminal([*COMMAND, "-C", str(folder), "--up"])
+    until = time.monotonic() + 60
+    while load_record(open_project(folder)) is None:
+        assert time.monotonic() < until
+        terminal.run(0.05)
+    pid = load_record(open_project(folder)).process.pid
+    assert terminal.close() == 0
+    assert load_record(open_project(folder)) is None
+    assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_in_tmux(folder):
+    socket = f"asteria-{uuid.uuid4().hex[:8]}"
+
+    def tmux(*arguments: str) -> str:
+        return subprocess.run(
+            ["tmux", "-L", socket, *arguments], check=True, capture_output=True, text=True, env=os.environ
+        ).stdout
+
+    def until(text: str, seconds: float = 120) -> str:
+        end = time.monotonic() + seconds
+        while text not in (shown := tmux("capture-pane", "-p")):
+            assert time.monotonic() < end, shown
+            time.sleep(0.1)
+        return shown
+
+    command = f"{sys.executable} -m asteria_tui -C {folder}"
+    tmux("new-session", "-d", "-x", "100", "-y", "30", f"{command}; printf 'left with %s' $?; sleep 600")
+    try:
+        until("press u to start it")
+        tmux("send-keys", "u")
+        until("score 0.25")
+        tmux("send-keys", "r")
+        assert "200" in until("200 ·")
+        tmux("send-keys", "q")
+        until("leave it running")
+        tmux("send-keys", "s")
+        until("left with 0")
+    finally:
+        tmux("kill-server")
+    assert load_record(open_project(folder)) is None
