@@ -34,6 +34,7 @@ _ACCESS = re.compile(r'\S+ "\S+ .* \S+/\d\.\d" \d{1,3} \d+$')
 _THREAD = re.compile(r"W-(\d+)-(.+?)(?:-(stdout|stderr))?$")
 _TEMPLATES = 4096
 # Without these, ASCII text in JSON holds no control character, so there is nothing to make harmless.
+_GIANT = 1 << 20
 _SURELY_SHORT = LINE_LIMIT // 8
 _UNPRINTABLE = re.compile(rb"\\[ubrf]|\x7f")
 _PID = re.compile(r"\[PID\](\d+)$")
@@ -106,7 +107,8 @@ class Parser:
     def parse(self, data: bytes) -> Iterator[LogRecord]:
         """What `feed` gives for the whole lines `data`, several times faster where they are JSON."""
         lines: list[_JsonLine] = []
-        if data.startswith(b'{"t":') and self._open is None and not self.only_console:
+        is_json = data.startswith(b'{"t":') and self._open is None and not self.only_console
+        if is_json and len(data) < _GIANT:
             with contextlib.suppress(msgspec.DecodeError):
                 lines = self._decode_lines(data)
         if len(lines) != data.count(b"\n"):  # there is something else between them
