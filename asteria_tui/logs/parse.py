@@ -33,9 +33,10 @@ _BARE = re.compile(_TIME + r" - (.*)")
 _ACCESS = re.compile(r'\S+ "\S+ .* \S+/\d\.\d" \d{1,3} \d+$')
 _THREAD = re.compile(r"W-(\d+)-(.+?)(?:-(stdout|stderr))?$")
 _TEMPLATES = 4096
-# Without these, ASCII text in JSON holds no control character, so there is nothing to make harmless.
 _GIANT = 1 << 20
+"""Bytes of so many lines that one of them must be long: it is cut before it is decoded."""
 _SURELY_SHORT = LINE_LIMIT // 8
+# Without these, ASCII text in JSON holds no control character, so there is nothing to make harmless.
 _UNPRINTABLE = re.compile(rb"\\[ubrf]|\x7f")
 _PID = re.compile(r"\[PID\](\d+)$")
 _SOURCES: dict[str, Source] = {
