@@ -26,7 +26,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             variables = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | (environment or {})
-            os.execvpe(command[0], list(command), variables)
+            os.execvpe(command[0], list(command), variables)  # noqa: S606 no shell is the point
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.process = psutil.Process(self.pid)
         self.seen = b""
@@ -37,7 +37,7 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self, seconds: float = 15.0) -> int | None:
+    def close(self, seconds: float = 40.0) -> int | None:
         """Closes the terminal; the exit status, None when the program had to be killed."""
         os.close(self.fd)
         until = time.monotonic() + seconds

@@ -50,6 +50,8 @@ async def _until(pilot, holds, seconds=120):
         await pilot.pause(0.1)
 
 
+# The server outlives the object that started it, and is meant to.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_up_a_broken_handler_and_its_root_cause(folder):
     session = Session(open_project(folder))
     app = AsteriaApp(session)
