@@ -22,7 +22,7 @@ from asteria_tui.cli.render import duration, print_value
 from asteria_tui.cli.style import Style
 from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode
-from asteria_tui.events import Cause, LogBatch, LogRecord, Source, encode
+from asteria_tui.events import Cause, LogBatch, LogRecord, Predicted, Source, encode
 from asteria_tui.inference.answers import recall
 from asteria_tui.logs.cause import folded
 from asteria_tui.logs.filter import Filter
@@ -108,13 +108,21 @@ async def _print_request(project: Project, files: list[Log], request_id: str, op
             detail="it is neither among the last answers of this project nor in the log",
             hint="`asteria-tui predict --json` shows the request_id of an answer; --run -1 looks into an earlier run",
         )
-    since = answer.at - answer.milliseconds / 1000 - 1
-    near = [record async for batch in records(files, Filter(since=since)) for record in batch.records]
-    traced = trace(near, answer, own_files(project))
+    traced = trace(await _around(files, answer), answer, own_files(project))
     _printer(options)(LogBatch(records=traced.records))
     if traced.cause is not None:
         _print_causes([traced.cause], options)
     return ExitCode.DONE
+
+
+async def _around(files: list[Log], answer: Predicted) -> list[LogRecord]:
+    """The records from a second before the request was sent to a second after its answer."""
+    found: list[LogRecord] = []
+    async for batch in records(files, Filter(since=answer.at - answer.milliseconds / 1000 - 1)):
+        found += batch.records
+        if batch.records[-1].time and batch.records[-1].time > answer.at + 1:
+            break
+    return found
 
 
 def _sources(given: str) -> frozenset[Source]:
