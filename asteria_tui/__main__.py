@@ -54,7 +54,7 @@ def _screen(given: argparse.Namespace) -> int:
 
     from asteria_tui.errors import AsteriaError
     from asteria_tui.session import open_project
-    from asteria_tui.tui.app import run
+    from asteria_tui.tui.run import run
 
     root = given.project or Path(os.environ.get("ASTERIA_PROJECT") or ".")
     try:

@@ -1,11 +1,9 @@
-"""The Textual app around the one screen, and `run`, which opens the session around the app."""
+"""The Textual app: shows the session's state, and turns actions into jobs."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
-import sys
 from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar
 
@@ -14,7 +12,7 @@ from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from asteria_tui.config import Project, TargetName
+from asteria_tui.config import TargetName
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind, Step
 from asteria_tui.session import Session
@@ -24,10 +22,6 @@ from asteria_tui.tui.jobs import Jobs, Lane
 from asteria_tui.tui.preferences import (
     Remembered,
     Settings,
-    load_remembered,
-    load_settings,
-    save_remembered,
-    settings_file,
 )
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.source_line import editor_command
@@ -60,6 +54,8 @@ class AsteriaApp(App[str]):
         self.remembered = remembered or Remembered()
         self.up_first = up_first
         self.jobs = Jobs(session, self._job_changed)
+        self.hanging_up: asyncio.Task[None] | None = None
+        """Cleans up after the terminal has gone."""
         self._is_stale = False
         self._watching: list[asyncio.Task[None]] = []
 
@@ -328,29 +324,3 @@ class AsteriaApp(App[str]):
             follow=True,
             sample=request.sample,
         )
-
-
-def run(project: Project, *, up_first: bool = False) -> int:
-    """Opens the screen; returns an exit status when the user has left it. Raises ConfigError."""
-    return asyncio.run(_run(project, load_settings(settings_file()), up_first=up_first))
-
-
-async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
-    session = Session(project)
-    app = AsteriaApp(session, settings, load_remembered(project), up_first=up_first)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # The terminal is gone or we are told to go: what runs goes on, what is half done is undone.
-        loop.add_signal_handler(number, app.exit, "leave")
-    choice = await app.run_async()
-    if app.return_code:
-        return app.return_code
-    await app.stop_watching()
-    save_remembered(project, app.remembered)
-    await app.jobs.finish()
-    code = ExitCode.DONE
-    if choice == "stop":
-        print("stopping the server …", file=sys.stderr)  # noqa: T201 the screen is gone
-        code = await session.perform(session.down(), "stop")
-    session.close()
-    return int(code)
