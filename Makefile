@@ -14,7 +14,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
 run: $(VENV)/local ## package, serve and ask the bundled model; install what that needs first
-	@$(BIN)/asteria-tui up
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/asteria-tui --up; else $(BIN)/asteria-tui up; fi
 
 test: $(VENV)/dev ## everything that proves the project, on a real TorchServe
 	@$(BIN)/python -m pytest

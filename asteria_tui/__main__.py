@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asteria_tui.cli.commands import COMMANDS, COMPLETION
+from asteria_tui.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def main() -> None:
+    from asteria_tui.cli.main import main as run_command
+
+    given = None if _is_command() else _for_the_screen()
+    if given is None:
+        run_command()
+    elif sys.stdin.isatty() and sys.stdout.isatty():
+        sys.exit(_screen(given))
+    else:
+        print("the screen needs a terminal; `asteria-tui --help` lists the commands", file=sys.stderr)  # noqa: T201
+        sys.exit(ExitCode.USAGE)
+
+
+def _is_command() -> bool:
+    """Most calls name one, or a shell asks for completions: they need not wait for what the screen's flags cost."""
+    words = {*COMMANDS, "-h", "--help", "--version"}
+    return COMPLETION in os.environ or (len(sys.argv) > 1 and sys.argv[1] in words)
+
+
+def _for_the_screen() -> argparse.Namespace | None:
+    """The flags of a call without a command; None for any other call, which typer refuses in its own words."""
+    import argparse
+    from pathlib import Path
+
     arguments = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     arguments.add_argument("-C", "--project", type=Path)
     arguments.add_argument("--target", choices=("local", "docker"))
@@ -15,17 +44,13 @@ def main() -> None:
     try:
         given, rest = arguments.parse_known_args()
     except argparse.ArgumentError:
-        rest = ["a command line that typer refuses in its own words"]
-    if not rest and sys.stdin.isatty() and sys.stdout.isatty():
-        sys.exit(_screen(given))
-    from asteria_tui.cli import main as commands
-
-    commands.main()
+        return None
+    return None if rest else given
 
 
 def _screen(given: argparse.Namespace) -> int:
     """The screen, and the errors that keep it from opening."""
-    import os
+    from pathlib import Path
 
     from asteria_tui.errors import AsteriaError
     from asteria_tui.session import open_project

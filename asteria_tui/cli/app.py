@@ -9,7 +9,6 @@ import typer
 
 from asteria_tui.cli.commands import COMMANDS
 from asteria_tui.cli.options import with_options
-from asteria_tui.errors import ExitCode
 
 
 def make_app(names: Sequence[str]) -> typer.Typer:
@@ -27,9 +26,3 @@ def make_app(names: Sequence[str]) -> typer.Typer:
         else:
             app.command(name, help=command.summary)(with_options(getattr(module, name)))
     return app
-
-
-def run_screen() -> int:
-    """Until the screen is there, a terminal gets what a pipe gets."""
-    typer.echo("the screen needs a terminal; `asteria-tui --help` lists the commands", err=True)
-    return ExitCode.USAGE

@@ -14,6 +14,8 @@ class Command(NamedTuple):
     """Of a group of commands: the one that is meant where none is named."""
 
 
+COMPLETION = "_ASTERIA_TUI_COMPLETE"
+"""What a shell sets that asks for the words that fit (Click, shell completion)."""
 COMMANDS = {
     "up": Command("serving", "Everything up to a first prediction; what is right already is left alone.", "Serve"),
     "down": Command("serving", "Stop the server and remove all that it leaves behind.", "Serve"),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, get_args
 
 import msgspec
@@ -19,9 +20,9 @@ from asteria_tui.archive.own_files import own_files
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import duration, print_value
 from asteria_tui.cli.style import Style
-from asteria_tui.config import Project
+from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode
-from asteria_tui.events import Cause, LogBatch, LogRecord, Source, encode
+from asteria_tui.events import Cause, LogBatch, LogRecord, Predicted, Source, encode
 from asteria_tui.inference.answers import recall
 from asteria_tui.logs.cause import folded
 from asteria_tui.logs.filter import Filter
@@ -37,6 +38,9 @@ DEFAULT_LINES = 50
 
 def logs(
     options: Options,
+    file: Annotated[
+        list[Path] | None, typer.Argument(help="Logs of any TorchServe, such as ts_log.log, instead of our server's.")
+    ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written.")] = False,
     lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, help="The last N records; 50.")] = None,
     since: Annotated[str | None, typer.Option(help="Not older than 90s, 5m, 2h or 1d.")] = None,
@@ -51,8 +55,8 @@ def logs(
     run: Annotated[int, typer.Option(help="An earlier run: -1 is the one before the last.")] = 0,
 ) -> int:
     """What the server says, or the causes of what went wrong."""
-    project = open_project(options.project, options.overrides)
-    files = logs_in(project.logs_dir) if run == 0 else run_of(project.history_dir, run).logs
+    project = _project(options, is_needed=not file)
+    files = _foreign(file) if file else _of_run(project, run)
     wanted = Filter(
         level=level,
         worker=worker,
@@ -72,6 +76,27 @@ def logs(
     return asyncio.run(_print_all(batches, _printer(options)))
 
 
+def _project(options: Options, *, is_needed: bool) -> Project:
+    """The logs of a foreign server need none; where there is one, it leads frames back to its sources."""
+    try:
+        return open_project(options.project, options.overrides)
+    except ConfigError:
+        if is_needed:
+            raise
+        return Project(root=options.project.resolve(), settings=Settings())
+
+
+def _foreign(given: list[Path]) -> list[Log]:
+    for path in given:
+        if not path.is_file():
+            raise ConfigError(f"no log at {path}")
+    return [Log(path) for path in given]
+
+
+def _of_run(project: Project, run: int) -> list[Log]:
+    return logs_in(project.logs_dir) if run == 0 else run_of(project.history_dir, run).logs
+
+
 async def _print_request(project: Project, files: list[Log], request_id: str, options: Options) -> int:
     """What one request left: its access line, its worker's lines, its metrics, its traceback."""
     named = [record async for batch in records(files, Filter(request=request_id)) for record in batch.records]
@@ -83,13 +108,21 @@ async def _print_request(project: Project, files: list[Log], request_id: str, op
             detail="it is neither among the last answers of this project nor in the log",
             hint="`asteria-tui predict --json` shows the request_id of an answer; --run -1 looks into an earlier run",
         )
-    since = answer.at - answer.milliseconds / 1000 - 1
-    near = [record async for batch in records(files, Filter(since=since)) for record in batch.records]
-    traced = trace(near, answer, own_files(project))
+    traced = trace(await _around(files, answer), answer, own_files(project))
     _printer(options)(LogBatch(records=traced.records))
     if traced.cause is not None:
         _print_causes([traced.cause], options)
     return ExitCode.DONE
+
+
+async def _around(files: list[Log], answer: Predicted) -> list[LogRecord]:
+    """The records from a second before the request was sent to a second after its answer."""
+    found: list[LogRecord] = []
+    async for batch in records(files, Filter(since=answer.at - answer.milliseconds / 1000 - 1)):
+        found += batch.records
+        if batch.records[-1].time and batch.records[-1].time > answer.at + 1:
+            break
+    return found
 
 
 def _sources(given: str) -> frozenset[Source]:

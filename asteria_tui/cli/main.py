@@ -9,12 +9,10 @@ import os
 import sys
 
 from asteria_tui import __version__
-from asteria_tui.cli.commands import COMMANDS
+from asteria_tui.cli.commands import COMMANDS, COMPLETION
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError, ExitCode
 
-COMPLETION = "_ASTERIA_TUI_COMPLETE"
-"""What a shell sets that asks for the words that fit (Click, shell completion)."""
 DESCRIPTION = "A workbench for TorchServe on your own machine: package, serve, read tokens, follow logs, predict."
 
 
@@ -81,12 +79,10 @@ def _tell(error: AsteriaError, arguments: list[str]) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    from asteria_tui.cli.app import make_app, run_screen
+    from asteria_tui.cli.app import make_app
 
     if COMPLETION in os.environ:
         make_app(list(COMMANDS))(prog_name="asteria-tui")
-    if not arguments:
-        return run_screen()
     name, *rest = arguments
     if name not in COMMANDS:
         make_app(list(COMMANDS))(arguments)

@@ -1,18 +1,16 @@
-"""Following files without a thread, a timer that costs, or a blocked event loop.
-
-Polling was chosen over inotify: a `stat` every 40 ms costs 0.1 % of a core, works on every file system (bind
-mounts and network shares send no notifications), and gathers a fast feed into batches by itself.
-"""
+"""Following files without a thread, a blocked event loop, or a cost while nothing is written."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from asteria_tui.logs.index import LineIndex
+from asteria_tui.logs.notify import Changes
 from asteria_tui.logs.tail import Tail
 
 PERIOD = 0.04
-"""Seconds between two looks at a file: the longest that a written line waits."""
+"""Seconds between two looks at a file that is written to: a fast feed comes in batches, none waits longer."""
 
 
 async def follow(tails: Sequence[Tail]) -> AsyncIterator[tuple[Tail, bytes]]:
@@ -21,17 +19,47 @@ async def follow(tails: Sequence[Tail]) -> AsyncIterator[tuple[Tail, bytes]]:
     A piece without bytes says that the file has been silent for a period since its last piece. Never ends.
     """
     is_silent = dict.fromkeys(tails, True)
-    while True:
-        is_behind = False
-        for tail in tails:
-            data = tail.read()
-            if data:
-                is_silent[tail] = False
+    changes = Changes(dict.fromkeys(tail.path.parent for tail in tails))
+    try:
+        while True:
+            changes.forget()
+            is_behind = False
+            for tail in tails:
+                data = tail.read()
                 is_behind |= not tail.is_at_end
-                yield tail, data
-            elif not tail.is_at_end:
-                is_behind = True
-            elif not is_silent[tail]:
-                is_silent[tail] = True
-                yield tail, b""
-        await asyncio.sleep(0 if is_behind else PERIOD)
+                if data or not is_silent[tail]:
+                    is_silent[tail] = not data
+                    yield tail, data
+            if is_behind:
+                await asyncio.sleep(0)
+            elif all(is_silent.values()):
+                await changes.wait()
+            else:
+                await asyncio.sleep(PERIOD)
+    finally:
+        changes.close()
+
+
+async def keep_current(index: LineIndex) -> AsyncIterator[bool]:
+    """Refresh `index` as its file grows, for ever, in pieces that never block for long.
+
+    Gives True when lines were added, False when the file was replaced, so that all line numbers are new.
+    """
+    changes = Changes([index.path.parent])
+    end = index.end
+    try:
+        while True:
+            changes.forget()
+            is_same = index.refresh()
+            has_changed = not is_same or index.end != end
+            end = index.end
+            if has_changed:
+                yield is_same
+            if index.is_behind:
+                await asyncio.sleep(0)
+            elif has_changed:
+                await asyncio.sleep(PERIOD)
+            else:
+                await changes.wait()
+    finally:
+        changes.close()

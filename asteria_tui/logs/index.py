@@ -27,6 +27,9 @@ EVERY = 64
 CHUNK = 1 << 20
 """Bytes that are indexed in one go, which takes about 5 ms."""
 
+PIECE = CHUNK // 4
+"""Bytes that one refresh indexes at most."""
+
 _LEVEL_COLUMN = 32
 _RECORD_LINES = 1_000
 """Lines that one record has at most, so that looking for its ends is bounded."""
@@ -129,6 +132,9 @@ class LineIndex:
             os.close(self._descriptor)
         self._descriptor = -1
 
+    def __del__(self) -> None:
+        self.close()
+
     def step_back(self) -> bool:
         """Index one more piece before what is indexed; False when there is none."""
         end = self._start
@@ -151,7 +157,7 @@ class LineIndex:
         return True
 
     def refresh(self) -> bool:
-        """Index what was appended, at most about 1 MiB of it: see `is_behind`.
+        """Index what was appended, at most `PIECE` bytes of it: see `is_behind`.
 
         False if the file was replaced, so that the index began anew.
         """
@@ -238,7 +244,7 @@ class LineIndex:
         if last.end - last.start >= CHUNK:
             last = Chunk(last.end, self.end)
             self._after.append(last)
-        data = self._pread(last.end, min(size, last.end + CHUNK))
+        data = self._pread(last.end, min(size, last.end + PIECE))
         whole = data.rfind(b"\n") + 1
         if whole:
             last.append(data[:whole], before)

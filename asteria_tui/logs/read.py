@@ -80,7 +80,7 @@ class Reader:
         needle = self.filter.needle
         if data and needle and data.startswith(b'{"t":') and not might_hold(data, needle):
             return
-        records = self._parser.feed(data.split(b"\n")[:-1]) if data else self._parser.flush()
+        records = self._parser.parse(data) if data else self._parser.flush()
         yield from records if self._is_everything else filter(self.filter.matches, records)
 
     def timed(self, records: Iterable[LogRecord]) -> Iterator[tuple[float, LogRecord]]:
@@ -108,14 +108,14 @@ async def records(
     pairs = list(known)
     readers = [Reader(log, filter_, pairs) for log in logs]
     for batch in _batches(_past(readers, filter_, last)):
-        yield LogBatch(records=tuple(batch))
+        yield batch
         await asyncio.sleep(0)
     if not is_following:
         return
     of_tail = {reader.tail: reader for reader in readers}
     async for tail, data in follow(list(of_tail)):
         for batch in _batches(of_tail[tail].parse(data)):
-            yield LogBatch(records=tuple(batch))
+            yield batch
             await asyncio.sleep(0)
 
 
@@ -158,12 +158,7 @@ def _past(readers: Sequence[Reader], filter_: Filter, last: int | None) -> Itera
         yield from (record for _, record in collections.deque(merged, maxlen=last))
 
 
-def _batches(records_: Iterable[LogRecord]) -> Iterator[list[LogRecord]]:
-    batch: list[LogRecord] = []
-    for record in records_:
-        batch.append(record)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _batches(records_: Iterable[LogRecord]) -> Iterator[LogBatch]:
+    given = iter(records_)
+    while batch := tuple(itertools.islice(given, BATCH)):
+        yield LogBatch(records=batch)

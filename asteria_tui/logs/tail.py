@@ -24,11 +24,11 @@ class Tail:
     """
 
     def __init__(self, path: Path, position: int = 0) -> None:
+        self._descriptor = -1
         self.path = path
         self.position = 0
         self.is_at_end = False
         """Whether the last read took everything that was there."""
-        self._descriptor = -1
         self._inode = -1
         self._head = b""
         self._partial: list[bytes] = []
@@ -61,6 +61,9 @@ class Tail:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = self._inode = -1
+
+    def __del__(self) -> None:
+        self.close()
 
     def _open(self) -> bool:
         try:

@@ -7,7 +7,7 @@ import re
 LINE_LIMIT = 32_768
 """Bytes of one line that a record holds; the whole line stays in its file."""
 
-CUT_MARK = " … (cut)"
+CUT_MARK = "… (cut)"
 
 # ECMA-48: control sequences, control strings (titles, hyperlinks), other escapes; 7-bit and 8-bit introducers.
 _ESCAPE = re.compile(

@@ -56,7 +56,7 @@ class CauseWatch:
 
     def _new(self) -> Iterator[LogRecord]:
         while data := self._tail.read():
-            for record in self._parser.feed(self._parts.of(data).split(b"\n")[:-1]):
+            for record in self._parser.parse(self._parts.of(data)):
                 if record.model and record.text.endswith(_READY):
                     self._ready.add(record.model)
                 yield record

@@ -1,5 +1,7 @@
 """A follower to measure: `screen PATH` does what the screen does, `records PATH` what `logs -f --json` does.
 
+`idle PATH` is the latter without the clock that measures how long the event loop is blocked.
+
 It prints the last line once it has come, then how long its event loop was blocked at most.
 """
 
@@ -10,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from asteria_tui.logs.follow import PERIOD
+from asteria_tui.logs.follow import keep_current
 from asteria_tui.logs.history import Log
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
@@ -23,15 +25,12 @@ SCREEN = 40
 async def screen(path: Path) -> None:
     index = LineIndex(path)
     parser = Parser()
-    shown = 0
-    while True:
-        index.refresh()
-        if index.end != shown:
-            shown = index.end
-            rows = [index.record(line, parser) for line in range(max(index.first, shown - SCREEN), shown)]
-            if END in rows[-1].text:
-                return
-        await asyncio.sleep(0 if index.is_behind else PERIOD)
+    async for _ in keep_current(index):
+        if index.is_behind:
+            continue
+        rows = [index.record(line, parser) for line in range(max(index.first, index.end - SCREEN), index.end)]
+        if END in rows[-1].text:
+            return
 
 
 async def all_records(path: Path) -> None:
@@ -41,18 +40,20 @@ async def all_records(path: Path) -> None:
 
 
 async def blocked(longest: list[float]) -> None:
-    """The longest time between two turns of the event loop, beyond the one asked for."""
+    """The longest time between two turns of the event loop beyond the one asked for, that it was itself busy."""
     while True:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.thread_time()
         await asyncio.sleep(0.02)
-        longest.append(max(longest.pop(), time.perf_counter() - start - 0.02))
+        late = time.perf_counter() - start - 0.02
+        longest.append(max(longest.pop(), min(late, time.thread_time() - busy)))
 
 
 async def main(how: str, path: Path) -> None:
     longest = [0.0]
-    watch = asyncio.create_task(blocked(longest))
+    ticks = [] if how == "idle" else [asyncio.create_task(blocked(longest))]
     await (screen(path) if how == "screen" else all_records(path))
-    watch.cancel()
+    for tick in ticks:
+        tick.cancel()
     print(f"! event loop blocked for {longest[0] * 1000:.0f} ms at most {END}", flush=True)
     await asyncio.sleep(3)
 

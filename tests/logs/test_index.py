@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from asteria_tui.logs import index as module
 from asteria_tui.logs.filter import LEVELS, Filter
+from asteria_tui.logs.follow import keep_current
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser, records
 from asteria_tui.logs.search import Hits
@@ -27,6 +28,7 @@ LINES = st.lists(
 @pytest.fixture
 def small_chunks(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 1000)
+    monkeypatch.setattr(module, "PIECE", 500)
 
 
 def complete(path):
@@ -56,6 +58,7 @@ def test_every_line_is_found_again(tmp_path_factory, chunk, lines, split):
     at = int(len(data) * split)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK", chunk)
+        patch.setattr(module, "PIECE", chunk // 2)
         path.write_bytes(data[:at])
         index = complete(path)
         with path.open("ab") as file:
@@ -106,6 +109,7 @@ def test_levels_are_those_of_the_records(small_chunks):
 @pytest.mark.parametrize("chunk", [100, 1000, 1 << 20])
 def test_a_line_of_megabytes_is_shown_cut_and_read_whole(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(module, "PIECE", chunk)
     path = tmp_path / "log"
     giant = HEADER + b"x" * 100_000
     path.write_bytes(b"before\n" + giant + b"\nafter\n")
@@ -170,6 +174,25 @@ def test_hits_are_the_lines_of_the_records_that_match(name, filter_, small_chunk
     assert list(hits) == wanted
     assert len(hits) == len(wanted)
     assert list(Hits(index, filter_).newest()) == wanted[::-1]
+
+
+async def test_an_index_is_kept_current_while_its_file_grows_and_is_replaced(tmp_path, small_chunks):
+    path = tmp_path / "log"
+    path.write_bytes(b"")
+    index = LineIndex(path)
+    lines = [HEADER + b"%d" % number for number in range(300)]
+    told = []
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    async for is_same in keep_current(index):
+        told.append(is_same)
+        if not is_same:
+            break
+        if index.end == len(lines):
+            assert all_lines(index) == lines
+            path.rename(tmp_path / "log.1")
+            path.write_bytes(b"new\n")
+    assert all_lines(index) == [b"new"]
+    assert len(told) > 2
 
 
 def test_hits_grow_with_the_file(tmp_path, small_chunks):

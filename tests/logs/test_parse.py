@@ -27,6 +27,10 @@ def json_line(**fields):
     return json.dumps(shape | fields, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+LINES = (SAMPLES / "server.jsonl").read_bytes().splitlines()
+HUGE = json_line(m="é" * 20_000)
+
+
 @pytest.mark.parametrize("path", sorted(SAMPLES.iterdir()), ids=lambda path: path.name)
 def test_every_line_of_a_real_log_is_in_a_record(path):
     lines = lines_of(path.name)
@@ -174,3 +178,12 @@ def test_any_known_model_is_recognised(name, version):
     (record,) = records([line], Parser(known=[(name, version)]))
     if "\n" not in name:
         assert (record.model, record.version) == (harmless(name), version)
+
+
+@given(st.lists(st.sampled_from(LINES) | st.sampled_from([HUGE, b"no JSON", b""]), max_size=20), st.booleans())
+def test_parsing_in_bulk_gives_the_same_records(lines, is_json):
+    lines = [line for line in lines if line.startswith(b'{"t":')] if is_json else lines
+    one, other = Parser(), Parser()
+    expected = [*one.feed(lines), *one.flush()]
+    data = b"".join(line + b"\n" for line in lines)
+    assert [*other.parse(data), *other.flush()] == expected

@@ -80,6 +80,14 @@ def test_what_is_wrong_with_a_filter_is_said():
         Filter(grep="(")
 
 
+@pytest.fixture(params=["inotify", "polling"])
+def notification(request, monkeypatch):
+    """How a change is noticed; without inotify, as on macOS, by looking again and again."""
+    if request.param == "polling":
+        monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: object())
+
+
+@pytest.mark.usefixtures("notification")
 async def test_following_loses_nothing_while_the_file_is_rotated_and_truncated(tmp_path):
     path = tmp_path / "server.jsonl"
     lines = SERVER.read_bytes().splitlines(keepends=True)
@@ -112,6 +120,38 @@ def _append(path, lines):
 def _following(path, first):
     _append(path, first)
     return read.records([Log(path)], is_following=True)
+
+
+async def test_following_survives_that_its_folder_is_replaced(tmp_path):
+    """A new run has a new folder; a link of the old name leads to it."""
+    link = tmp_path / "logs"
+    line = b'{"t":1795411292745,"l":"INFO","th":"main","lg":"a","m":"%d","x":""}\n'
+    found = []
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(_collect(link / "records.jsonl", found))
+        for number in range(3):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder)
+            (folder / "records.jsonl").write_bytes(line % number)
+            await _until(lambda number=number: found == [str(n) for n in range(number + 1)])
+        (tmp_path / "2/records.jsonl").unlink()
+        (tmp_path / "2").rmdir()
+        (tmp_path / "2").mkdir()
+        (tmp_path / "2/records.jsonl").write_bytes(line % 3)
+        await _until(lambda: found == ["0", "1", "2", "3"])
+        task.cancel()
+
+
+async def _collect(path, found):
+    async for batch in read.records([Log(path)], is_following=True):
+        found += [record.text for record in batch.records]
+
+
+async def _until(is_so):
+    while not is_so():  # noqa: ASYNC110 what is awaited tells of itself through its result only
+        await asyncio.sleep(0.005)
 
 
 async def test_following_goes_on_where_the_last_records_end(tmp_path):
