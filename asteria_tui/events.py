@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Stage = Literal["package", "store", "start", "ready", "keys", "predict", "stop"]
+Stage = Literal["package", "store", "image", "start", "ready", "keys", "predict", "stop"]
 """The steps of a workflow, in order."""
 Step = Literal["setup", "status", "models", "logs", Stage]
 """A stage, or the command that failed outside any."""
@@ -207,12 +207,19 @@ class ServerChanged(Event, frozen=True, kw_only=True):
     target: str = ""
     reason: str = ""
     pid: int | None = None
+    container: str = ""
     started_at: float | None = None
     inference: str = ""
     management: str = ""
     metrics: str = ""
     memory_bytes: int | None = None
     cpu_percent: float | None = None
+    restarts: int | None = None
+    """Of the container, where there is one."""
+    exit_code: int | None = None
+    """Of a server that ended by itself."""
+    out_of_memory: bool = False
+    """The container's memory limit was reached, and a process killed for it."""
 
 
 class KeysChanged(Event, frozen=True, kw_only=True):

@@ -152,6 +152,27 @@ def find(client: DockerClient, tag: str) -> Image | None:
     return Image(id=str(found.id), labels=found.labels or {})
 
 
+def pull(client: DockerClient, tag: str, progress: Callable[[BuildProgress], None] = lambda _: None) -> None:
+    """Raises TargetError where no registry gives it."""
+    from docker.errors import APIError
+
+    name, _, version = tag.rpartition(":") if ":" in tag.rpartition("/")[2] else (tag, "", "latest")
+    said = ""
+    try:
+        for line in client.api.pull(name, tag=version, stream=True, decode=True):
+            said = str(line.get("error", said))
+            if "status" in line:
+                progress(_pulled(line))
+    except APIError as error:
+        said = str(error.explanation or error)
+    if said:
+        raise TargetError(
+            f"the image {tag} is neither here nor to be had",
+            detail=said,
+            hint="image under [docker] in asteria.toml names it; `asteria-tui image build` builds one of that name",
+        )
+
+
 def _remove_former(client: DockerClient, image_id: str) -> None:
     """The image that lost its name to the new one; layers that the new one shares stay."""
     from docker.errors import APIError

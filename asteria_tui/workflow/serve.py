@@ -14,11 +14,12 @@ from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
+from asteria_tui.targets import open_target
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import (
     LoadedModel,
     ServerRecord,
-    fingerprint,
+    load_record,
     make_state_dir,
     save_record,
     with_model,
@@ -95,6 +96,7 @@ def _try_lock(file: IO[str]) -> bool:
 async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
     """The running server of this project, or a new one."""
     async with stage(work.emit, "start") as report:
+        await _end_elsewhere(work)
         record = await work.target.find()
         if record is not None and await _serves_on(work, record):
             report.unchanged = True
@@ -108,9 +110,17 @@ async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRec
         return record, not report.unchanged
 
 
+async def _end_elsewhere(work: Work) -> None:
+    """A project has one server: choosing another target moves it."""
+    record = load_record(work.project)
+    if record is not None and record.target != work.project.settings.server.target:
+        work.emit(StageProgressed(stage="start", text=f"stopping the server on {record.target}"))
+        await open_target(work.project, record.target).stop(work.emit)
+
+
 async def _serves_on(work: Work, record: ServerRecord) -> bool:
     """Whether a running server can be kept: same settings, and it answers."""
-    if record.fingerprint != fingerprint(work.project):
+    if record.fingerprint != work.target.fingerprint():
         return False
     try:
         async with work.client(record) as client:
@@ -125,6 +135,7 @@ def running(record: ServerRecord) -> ServerChanged:
         state="running",
         target=record.target,
         pid=record.process.pid if record.process else None,
+        container=record.container or "",
         started_at=record.started_at,
         inference=record.inference,
         management=record.management,
