@@ -273,3 +273,16 @@ def _write_files(
     for path in (files, *files.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return mounts
+
+
+def record_of(project: Project, container: Container) -> ServerRecord | None:
+    """Where a running container answers on this machine; None where it publishes not what TorchServe needs."""
+    published = container.attrs["NetworkSettings"]["Ports"] or {}
+    outside = {}
+    for name, inside in PORTS.items().items():
+        bindings = published.get(f"{inside}/tcp") or ()
+        outside[name] = next((int(binding["HostPort"]) for binding in bindings), 0)
+    if not outside["inference"] or not outside["management"]:
+        return None
+    record = new_record(project, Ports(**outside), [])
+    return msgspec.structs.replace(record, container=container.name, started_at=0.0)

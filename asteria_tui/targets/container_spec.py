@@ -57,18 +57,26 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """What its user should know; empty for our own."""
 
 
+OFFICIAL_LAYOUT = Layout(
+    is_ours=False,
+    store=OFFICIAL_STORE,
+    said="is laid out like the official TorchServe image, whose own command switches token authorization off,"
+    f" listens on every address and stays up when the server is dead; its store is {OFFICIAL_STORE}",
+)
+
+
+def layout_named(image: str) -> Layout:
+    """Where no engine is asked, the official image's name says how it is laid out."""
+    return OFFICIAL_LAYOUT if image.startswith("pytorch/torchserve") else Layout()
+
+
 def layout_of(config: Mapping[str, Any], *, is_ours: bool) -> Layout:
     """From the `Config` that the engine tells of an image."""
     if is_ours:
         return Layout()
     words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
     if any("dockerd-entrypoint.sh" in word for word in words):
-        return Layout(
-            is_ours=False,
-            store=OFFICIAL_STORE,
-            said="is laid out like the official TorchServe image, whose own command switches token authorization off,"
-            f" listens on every address and stays up when the server is dead; its store is {OFFICIAL_STORE}",
-        )
+        return OFFICIAL_LAYOUT
     return Layout(is_ours=False, said="was not built by asteria-tui")
 
 
@@ -98,8 +106,9 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.layout.is_ours else ["python3", str(LAUNCHER)]
 
     @property
-    def health_check(self) -> list[str] | None:
-        return None if self.layout.is_ours else ["CMD", "python3", str(HEALTH_CHECK)]
+    def health_check(self) -> list[str]:
+        python = "/home/venv/bin/python" if self.layout.is_ours else "python3"
+        return ["CMD", python, str(HEALTH_CHECK)]
 
     @property
     def user_text(self) -> str:
@@ -122,9 +131,6 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
         from docker.types import LogConfig
         from docker.types import Mount as ApiMount
 
-        check = None
-        if self.health_check:
-            check = {"test": self.health_check, **{name: time * SECOND for name, time in HEALTH_TIMES.items()}}
         return {
             "image": self.image,
             "name": self.name,
@@ -146,7 +152,10 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
                 for mount in self.mounts
             ],
             "ports": {f"{inside}/tcp": ("127.0.0.1", outside) for inside, outside in self.published.items()},
-            "healthcheck": check,
+            "healthcheck": {
+                "test": self.health_check,
+                **{name: seconds * SECOND for name, seconds in HEALTH_TIMES.items()},
+            },
             # Nothing of the host's may fill up with what a crash loop prints.
             "log_config": LogConfig(type="json-file", config={"max-size": "32m", "max-file": "2"}),
         }

@@ -26,14 +26,15 @@ from asteria_tui.errors import AsteriaError, TargetError
 from asteria_tui.events import CommandRan, Emit, Noticed, ServerChanged, StageProgressed
 from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
 from asteria_tui.targets import container_console as console
-from asteria_tui.targets import container_run
+from asteria_tui.targets import container_run, container_store
 from asteria_tui.targets.console import last_words, until_started
-from asteria_tui.targets.container_run import RECORD_LABEL, Setup
-from asteria_tui.targets.container_spec import LOGS, RUN, STOP_SECONDS
+from asteria_tui.targets.container_run import PROJECT_LABEL, RECORD_LABEL, Setup
+from asteria_tui.targets.container_spec import LOGS, STOP_SECONDS
 from asteria_tui.targets.engine import in_daemon_thread, talking
 from asteria_tui.targets.image import BuildProgress, make_context
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import (
+    ContainerStore,
     End,
     ServerRecord,
     Vitals,
@@ -98,6 +99,12 @@ class DockerTarget:
 
     async def vitals(self, record: ServerRecord) -> Vitals | None:  # noqa: ARG002 its labels are what it is found by
         return await in_daemon_thread(lambda: self._with_engine(self._vitals))
+
+    async def container_store(self) -> ContainerStore | None:
+        return await in_daemon_thread(lambda: self._with_engine(self._container_store))
+
+    async def put_archive(self, file: Path) -> ServerRecord | None:
+        return await _to_its_end(lambda: self._with_engine(lambda client: self._put_archive(client, file)))
 
     def describe_end(self) -> str:
         return "\n".join(filter(None, (self._end.reason if self._end else "", last_words(self._console))))
@@ -200,11 +207,11 @@ class DockerTarget:
     def _read_key_file(self, client: DockerClient) -> tuple[bytes, float] | None:
         from docker.errors import APIError
 
-        container = self._own(client)
+        container = self._serving(client)
         if container is None:
             return None
         try:
-            code, output = container.exec_run(READ_KEYS, workdir=str(RUN))
+            code, output = container.exec_run(READ_KEYS)  # in its working directory, as TorchServe does
         except APIError:
             return None  # it has just ended
         if code != 0:
@@ -229,6 +236,35 @@ class DockerTarget:
             restarts=container.attrs["RestartCount"],
             out_of_memory_at=_out_of_memory_at(client, container),
         )
+
+    # -- the store inside ---------------------------------------------------------------------------------------
+
+    def _serving(self, client: DockerClient) -> Container | None:
+        """Ours, or the one that somebody started by hand under the name of asteria.toml."""
+        from docker.errors import NotFound
+
+        own = self._own(client)
+        if own is not None:
+            return own
+        with contextlib.suppress(NotFound):
+            named = client.containers.get(self.project.settings.docker.container)
+            if PROJECT_LABEL not in named.labels and named.attrs["State"]["Running"]:
+                return named
+        return None
+
+    def _container_store(self, client: DockerClient) -> ContainerStore | None:
+        container = self._serving(client)
+        if container is None or not container.attrs["State"]["Running"]:
+            return None
+        return container_store.look(container, is_ours=PROJECT_LABEL in container.labels)
+
+    def _put_archive(self, client: DockerClient, file: Path) -> ServerRecord | None:
+        container, store = self._serving(client), self._container_store(client)
+        if container is None or store is None:
+            return None
+        if not store.is_mount:
+            container_store.put(container, store.directory, file)
+        return container_run.record_of(self.project, container)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 

@@ -133,6 +133,12 @@ class LocalTarget:
             return None
         return Vitals(memory_bytes=memory, cpu_seconds=cpu)
 
+    async def container_store(self) -> None:
+        """The server reads the primary store itself."""
+
+    async def put_archive(self, file: Path) -> None:
+        """There is nowhere to put it."""
+
     def describe_end(self) -> str:
         return last_words(self._console)
 

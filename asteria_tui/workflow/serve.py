@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
@@ -26,7 +27,7 @@ from asteria_tui.targets.target import (
 )
 from asteria_tui.workflow.packaging import package
 from asteria_tui.workflow.predict import prove
-from asteria_tui.workflow.ready import explained, wait_ready
+from asteria_tui.workflow.ready import explained, for_memory, wait_ready
 from asteria_tui.workflow.stage import Attached, Work, open_watch, stage
 
 LOCK_FILE = "lock"
@@ -177,11 +178,15 @@ async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
             report.unchanged = await _is_served(server, record, model)
             if not report.unchanged:
                 await _load(server, record, model)
+        begun = time.time()
         try:
             found = await wait_ready(server, model.name, model.version, model.settings.startup_timeout)
-        except ServerError:
+        except ServerError as error:
             await _end_retries(server, model)
-            raise
+            told = await for_memory(server, error, begun)
+            if told is error:
+                raise
+            raise told from error
         workers = sum(worker.status == "READY" for worker in found.workers)
         report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
 
