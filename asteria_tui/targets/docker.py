@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from asteria_tui.config import Project
-from asteria_tui.errors import AsteriaError, TargetError
+from asteria_tui.errors import AsteriaError, ServerError, TargetError
 from asteria_tui.events import CommandRan, Emit, Noticed, ServerChanged, StageProgressed
 from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
 from asteria_tui.targets import container_console as console
@@ -210,6 +210,10 @@ class DockerTarget:
         container = self._serving(client)
         if container is None:
             return None
+        if container.attrs["State"]["Paused"]:
+            raise ServerError(
+                f"the container {container.name} is paused", hint=f"`docker unpause {container.name}` lets it go on"
+            )
         try:
             code, output = container.exec_run(READ_KEYS)  # in its working directory, as TorchServe does
         except APIError:
