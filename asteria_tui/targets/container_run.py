@@ -100,7 +100,7 @@ def provide_image(client: DockerClient, project: Project, progress: Callable[[im
     found = image.find(client, tag)
     if found is None and "/" in tag:
         image.pull(client, tag, progress)
-    elif found is None or image.RECIPE_LABEL in found.labels:
+    elif found is None or found.is_ours:
         image.build(client, project, progress=progress)
     return tag
 
@@ -186,7 +186,7 @@ def _refusal(said: str) -> TargetError:
 
 def _layout(client: DockerClient, tag: str) -> Layout:
     found = client.images.get(tag)
-    return layout_of(found.attrs.get("Config") or {}, is_ours=image.RECIPE_LABEL in (found.labels or {}))
+    return layout_of(found.attrs.get("Config") or {}, is_ours=bool((found.labels or {}).get(image.RECIPE_LABEL)))
 
 
 def _check_memory(memory: str) -> None:

@@ -110,7 +110,7 @@ def build(
     given[WHEELS_LABEL] = context.wheels_hash if wheelhouse else None
     with talking("building the image"):
         former = find(client, tag)
-        if former and RECIPE_LABEL not in former.labels:
+        if former and not former.is_ours:
             raise ConfigError(
                 f"the image {tag} was not built by asteria-tui, so it is not replaced",
                 hint='name another one: image = "…" under [docker] in asteria.toml',
@@ -139,6 +139,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     labels: dict[str, str]
+
+    @property
+    def is_ours(self) -> bool:
+        """An image built upon ours takes the label back by emptying it."""
+        return bool(self.labels.get(RECIPE_LABEL))
 
 
 def find(client: DockerClient, tag: str) -> Image | None:

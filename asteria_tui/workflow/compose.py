@@ -147,7 +147,12 @@ def to_yaml(value: Mapping[str, Any], indent: str = "") -> list[str]:
         if isinstance(item, Mapping):
             lines += [f"{indent}{key}:", *to_yaml(item, indent + "  ")]
         elif isinstance(item, list):
-            lines += [f"{indent}{key}:", *(f"{indent}  - {json.dumps(one)}" for one in item)]
+            lines += [f"{indent}{key}:", *(f"{indent}  - {_scalar(one)}" for one in item)]
         else:
-            lines.append(f"{indent}{key}: {json.dumps(item)}")
+            lines.append(f"{indent}{key}: {_scalar(item)}")
     return lines
+
+
+def _scalar(value: object) -> str:
+    # Escaped surrogate pairs are JSON's, not YAML's.
+    return json.dumps(value, ensure_ascii=False)

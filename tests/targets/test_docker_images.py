@@ -1,0 +1,63 @@
+"""Images that asteria-tui did not build."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from docker import DockerClient
+
+from tests.targets.conftest import MakeDockerFolder
+
+pytestmark = pytest.mark.docker
+
+# As the official image starts it (facts/torchserve section 9), on what our image holds.
+DOCKERFILE = """
+FROM {image}
+USER root
+RUN printf '#!/bin/sh\\ntorchserve --start --disable-token-auth\\ntail -f /dev/null\\n' \
+    > /usr/local/bin/dockerd-entrypoint.sh && chmod +x /usr/local/bin/dockerd-entrypoint.sh \
+    && rm -rf /home/model-server/* && mkdir /home/model-server/model-store /home/model-server/tmp \
+    && chown 1000:1000 /home/model-server
+LABEL asteria.recipe=
+USER 1000
+WORKDIR /home/model-server
+ENV TEMP=/home/model-server/tmp
+HEALTHCHECK NONE
+ENTRYPOINT ["/usr/local/bin/dockerd-entrypoint.sh"]
+CMD ["serve"]
+"""
+
+
+@pytest.fixture
+def official_layout(docker_engine: DockerClient, torchserve_image: str) -> Iterator[str]:
+    tag = f"asteria-tests:{uuid.uuid4().hex[:12]}"
+    context = io.BytesIO()
+    content = DOCKERFILE.format(image=torchserve_image).encode()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    context.seek(0)
+    docker_engine.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
+    yield tag
+    docker_engine.images.remove(tag, force=True)
+
+
+def test_the_official_layout_is_recognized_said_and_started_with_tokens(
+    make_docker_folder: MakeDockerFolder, official_layout: str
+):
+    folder = make_docker_folder(ASTERIA_DOCKER_IMAGE=official_layout)
+    done = folder.run("up", "--json")
+    said = done.one("noticed")["text"]
+    assert "switches token authorization off" in said
+    assert "/home/model-server/model-store" in said
+    assert [key["kind"] for key in done.one("keys_changed")["keys"]] == ["inference", "management", "api"]
+    assert done.one("predicted")["status"] == 200
+    assert "java" in folder.container.top()["Processes"][0][-1].split()[0]
+    assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
+    folder.down()
