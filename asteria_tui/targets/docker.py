@@ -86,14 +86,17 @@ class DockerTarget:
                 emit(Noticed(text=f"{image} {setup.spec.layout.said}; asteria-tui starts TorchServe itself in it"))
             await until_started(self._console, self._how_it_ended, emit)
         except BaseException:
-            # Also when interrupted: whoever started it and can't hand it over ends it.
-            await asyncio.shield(self.stop(emit))
+            # Also when interrupted: whoever started it and can't hand it over ends it. Java hears no SIGTERM yet.
+            await asyncio.shield(self._end_at_once(emit))
             raise
         return setup.record
 
     async def stop(self, emit: Emit) -> bool:
         """Ends and removes the container, and what of ours on the host went with it; nobody else's is touched."""
         return await _to_its_end(lambda: self._with_engine(lambda client: self._stop(client, emit)))
+
+    async def _end_at_once(self, emit: Emit) -> None:
+        await _to_its_end(lambda: self._with_engine(lambda client: self._stop(client, emit, patience=0)))
 
     async def read_key_file(self) -> tuple[bytes, float] | None:
         return await in_daemon_thread(lambda: self._with_engine(self._read_key_file))
@@ -273,7 +276,7 @@ class DockerTarget:
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
-    def _stop(self, client: DockerClient, emit: Emit) -> bool:
+    def _stop(self, client: DockerClient, emit: Emit, patience: int = STOP_SECONDS) -> bool:
         from docker.errors import NotFound
 
         was_running = False
@@ -282,7 +285,7 @@ class DockerTarget:
                 if container.attrs["State"]["Running"]:
                     was_running = True
                     emit(ServerChanged(state="stopping", target="docker", container=str(container.name)))
-                    container.stop(timeout=STOP_SECONDS)
+                    container.stop(timeout=patience)
                 console.copy(container, self._console)
                 container.remove(v=True, force=True)
         shutil.rmtree(self.directory / container_run.FILES, ignore_errors=True)

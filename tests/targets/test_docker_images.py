@@ -61,3 +61,18 @@ def test_the_official_layout_is_recognized_said_and_started_with_tokens(
     assert "java" in folder.container.top()["Processes"][0][-1].split()[0]
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
     folder.down()
+
+
+def test_image_build_skips_what_is_there_and_shows_the_steps_of_what_is_not(
+    make_docker_folder: MakeDockerFolder, docker_engine: DockerClient
+):
+    folder = make_docker_folder()
+    done = folder.run("image", "build", "--json").one("stage_finished")
+    assert (done["stage"], done["unchanged"]) == ("image", True)
+    tag = f"asteria-tests:{uuid.uuid4().hex[:12]}"
+    folder.write("Dockerfile.torchserve", "FROM python:3.11-slim-bookworm\nRUN echo hello\n")
+    built = folder.run("image", "build", "--json", ASTERIA_DOCKER_IMAGE=tag)
+    steps = [event["text"] for event in built.all("stage_progressed") if event["unit"] == "step"]
+    assert steps[:2] == ["FROM python:3.11-slim-bookworm", "RUN echo hello"]
+    assert not built.one("stage_finished")["unchanged"]
+    docker_engine.images.remove(tag)
