@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import msgspec
 
-Stage = Literal["package", "store", "start", "ready", "keys", "predict", "stop"]
+Stage = Literal["package", "store", "image", "start", "ready", "keys", "predict", "stop"]
 """The steps of a workflow, in order."""
-Step = Literal["setup", "status", "models", "logs", Stage]
+Step = Literal["setup", "status", "stores", "models", "logs", Stage]
 """A stage, or the command that failed outside any."""
 ServerState = Literal["stopped", "starting", "running", "unwell", "stopping"]
 KeyKind = Literal["inference", "management", "api"]
 Source = Literal["server", "worker", "access", "metrics", "console"]
+Place = Literal["source", "primary", "mirror", "container", "server"]
 Stream = Literal["", "stdout", "stderr"]
 Phase = Literal["start", "load", "inference", ""]
 
@@ -140,6 +141,23 @@ class LogRecord(Record, frozen=True, kw_only=True, gc=False):
     text: str = ""
 
 
+class ChainLink(Record, frozen=True, kw_only=True):
+    """One place in the chain from a model's sources to what the server has loaded."""
+
+    model: str
+    place: Place
+    name: str
+    """A path, or the container's or server's name."""
+    sha256: str | None = None
+    """None where there is nothing."""
+    modified_at: float | None = None
+    """Seconds since the epoch."""
+    is_whole: bool = True
+    """Whether it holds what the link before it holds."""
+    fix: str = ""
+    """The command that mends it, where it is broken."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):
     """One fact. `at` is in seconds since the epoch."""
 
@@ -202,17 +220,34 @@ class ArchiveBuilt(Event, frozen=True, kw_only=True):
     changed: bool = True
 
 
+class StoresCompared(Event, frozen=True, kw_only=True):
+    """The chain of each model, in order."""
+
+    links: tuple[ChainLink, ...] = ()
+
+    @property
+    def first_broken(self) -> ChainLink | None:
+        return next((link for link in self.links if not link.is_whole), None)
+
+
 class ServerChanged(Event, frozen=True, kw_only=True):
     state: ServerState
     target: str = ""
     reason: str = ""
     pid: int | None = None
+    container: str = ""
     started_at: float | None = None
     inference: str = ""
     management: str = ""
     metrics: str = ""
     memory_bytes: int | None = None
     cpu_percent: float | None = None
+    restarts: int | None = None
+    """Of the container, where there is one."""
+    exit_code: int | None = None
+    """Of a server that ended by itself."""
+    out_of_memory: bool = False
+    """The container's memory limit was reached, and a process killed for it."""
 
 
 class KeysChanged(Event, frozen=True, kw_only=True):
@@ -258,6 +293,7 @@ AnyEvent = (
     | Noticed
     | CommandRan
     | ArchiveBuilt
+    | StoresCompared
     | ServerChanged
     | KeysChanged
     | ModelsChanged

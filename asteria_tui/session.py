@@ -87,6 +87,13 @@ def initialize(root: Path) -> tuple[Path, tuple[Guess, ...]]:
     return write(root.resolve(), discovery), discovery.guesses
 
 
+def export_compose(project: Project, directory: Path) -> list[Path]:
+    """Writes a compose file and what it mounts; raises ConfigError."""
+    from asteria_tui.workflow.compose import export
+
+    return export(project, directory)
+
+
 class Session:
     """Not thread-safe but for `emit`, which any thread may call."""
 
@@ -217,6 +224,23 @@ class Session:
 
         async with locked(self.work):
             await package(self.work, self.chosen_models(name), archiver)
+
+    async def stores(self, name: str | None = None, *, sync: bool = False) -> ExitCode:
+        """The chain from sources to the loaded model as an event; FAILED when it is broken."""
+        from asteria_tui.workflow.serve import locked
+        from asteria_tui.workflow.stores import compare_stores, sync_stores
+
+        if not sync:
+            return await compare_stores(self.work, self.chosen_models(name))
+        async with locked(self.work):
+            return await sync_stores(self.work, self.chosen_models(name))
+
+    async def build_image(
+        self, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
+    ) -> None:
+        from asteria_tui.workflow.image import build_image
+
+        await build_image(self.work, wheelhouse=wheelhouse, base=base, torch_index=torch_index)
 
     async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
         """Sends one payload to a model of the project, or to any other that the server has."""

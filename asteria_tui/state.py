@@ -41,6 +41,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     models: tuple[Model, ...] = ()
     archives: dict[str, events.ArchiveBuilt] = {}
+    stores: events.StoresCompared | None = None
     metrics: dict[str, float] = {}
     predictions: tuple[Predicted, ...] = ()
     notices: tuple[events.Noticed, ...] = ()
@@ -135,6 +136,7 @@ _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
     events.KeysChanged: _replace(keys=lambda _, event: event.keys),
     events.ModelsChanged: _replace(models=lambda _, event: event.models),
     events.MetricsSampled: _replace(metrics=lambda _, event: event.metrics),
+    events.StoresCompared: _replace(stores=lambda _, event: event),
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),
     events.Predicted: _replace(predictions=lambda state, event: (*state.predictions, event)[-PREDICTIONS_KEPT:]),
     events.Noticed: _replace(notices=lambda state, event: (*state.notices, event)[-NOTICES_KEPT:]),

@@ -77,6 +77,16 @@ def build(sources: Sources, target: Path, progress: Progress | None = None) -> B
     )
 
 
+def hash_of(sources: Sources) -> str:
+    """The SHA-256 of the archive that `build` would write now; raises ArchiveError where a source can't be read."""
+    sizes = [_stat(path)[0] for _, path in sources.members]
+    digest = hashlib.sha256()
+    for piece in lay_out(_entries(sources, sizes, lambda *_: None)):
+        for block in _contents(piece):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def manifest_of(sources: Sources) -> bytes:
     """MANIFEST.json by the classes of torch-model-archiver, with a fixed date."""
     from model_archiver.manifest_components.manifest import Manifest

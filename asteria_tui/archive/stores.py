@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from asteria_tui.archive.files import Progress, blocks, reading, replacement, sha256_of, write_all
+from asteria_tui.events import ChainLink, Place
 
 
 class StoreLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +22,54 @@ class StoreLink(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes."""
     modified_at: float | None = None
     """Seconds since the epoch."""
+
+
+PlaceFound = tuple[Place, str, StoreLink]
+"""A place, its name as the user knows it, and what lies there."""
+
+
+def chain(model: str, places: Iterable[PlaceFound], *, copies_in: bool = False) -> tuple[ChainLink, ...]:
+    """The links of one model, each compared with the one that it is filled from, and how to mend a broken one.
+
+    Source and primary come first; mirrors and the container are filled from the primary, the server loads from the
+    container's store where there is one. `copies_in`: that store is no mount, so `--sync` fills it.
+    """
+    links: list[ChainLink] = []
+    held: dict[Place, str | None] = {}
+    fixes = _FIXES | ({"container": SYNC} if copies_in else {})
+    for place, name, found in places:
+        before = next((held[origin] for origin in _ORIGINS[place] if origin in held), found.sha256)
+        is_whole = found.sha256 is not None and found.sha256 == before
+        links.append(
+            ChainLink(
+                model=model,
+                place=place,
+                name=name,
+                sha256=found.sha256,
+                modified_at=found.modified_at,
+                is_whole=is_whole,
+                fix="" if is_whole else fixes[place],
+            )
+        )
+        held[place] = found.sha256
+    return tuple(links)
+
+
+SYNC = "asteria-tui stores --sync"
+_FIXES: dict[Place, str] = {
+    "source": "asteria-tui package",
+    "primary": "asteria-tui package",
+    "mirror": SYNC,
+    "container": "asteria-tui restart",
+    "server": "asteria-tui up",
+}
+_ORIGINS: dict[Place, tuple[Place, ...]] = {
+    "source": (),
+    "primary": ("source",),
+    "mirror": ("primary",),
+    "container": ("primary",),
+    "server": ("container", "primary"),
+}
 
 
 def copy(source: Path, target: Path, progress: Progress | None = None) -> str:

@@ -28,4 +28,7 @@ COMMANDS = {
     "init": Command("packaging", "Write asteria.toml from what lies in the folder.", "Package"),
     "package": Command("packaging", "Build the archives into the primary store and every mirror.", "Package"),
     "inspect": Command("packaging", "Look into an archive: members, manifest, entry point, pickle scan.", "Package"),
+    "stores": Command("stores", "Compare sources, stores and the loaded model by SHA-256; --sync copies.", "Package"),
+    "image": Command("image", "The container image: build.", "Package"),
+    "export": Command("export", "What asteria-tui does, for other tools: compose.", "Package"),
 }

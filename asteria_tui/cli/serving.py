@@ -89,7 +89,8 @@ def _print_status(state: State, renderer: Renderer) -> None:
     memory = f"  {server.memory_bytes / 2**20:.0f} MiB" if server.memory_bytes else ""
     uptime = f"  up {ago(server.started_at)}" if server.started_at else ""
     reason = f": {server.reason}" if server.reason else ""
-    print_value(f"{server.state}{reason}  {server.target}  {server.inference}  pid {server.pid}{uptime}{memory}")
+    which = f"container {server.container}" if server.container else f"pid {server.pid}"
+    print_value(f"{server.state}{reason}  {server.target}  {server.inference}  {which}{uptime}{memory}")
     for model in state.models:
         for worker in model.workers:
             cause = f"  {worker.cause.headline}" if worker.cause else ""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asteria_tui.config import Project
-from asteria_tui.errors import TargetError
+from asteria_tui.config import Project, TargetName
 
 if TYPE_CHECKING:
     from asteria_tui.targets.target import Target
 
 
-def open_target(project: Project) -> Target:
-    """The target that the project's settings choose; each is loaded only when used."""
-    name = project.settings.server.target
-    if name == "local":
-        from asteria_tui.targets.local import LocalTarget
+def open_target(project: Project, name: TargetName | None = None) -> Target:
+    """The target of that name, or the one that the project's settings choose; each is loaded only when used."""
+    if (name or project.settings.server.target) == "docker":
+        from asteria_tui.targets.docker import DockerTarget
 
-        return LocalTarget(project)
-    raise TargetError(f"the target {name!r} is not there yet", hint="--target local runs TorchServe on this machine")
+        return DockerTarget(project)
+    from asteria_tui.targets.local import LocalTarget
+
+    return LocalTarget(project)

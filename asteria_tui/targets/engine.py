@@ -1,19 +1,22 @@
 """Which Docker engine: found the way the `docker` command finds it, and in the places where it does not look.
 
-Blocking, as the Docker SDK is: call it in a thread. The SDK is imported when an engine is spoken to, not before.
+Blocking, as the Docker SDK is: call it by `in_daemon_thread`. The SDK is imported when an engine is spoken to,
+not before.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +24,8 @@ from asteria_tui.errors import TargetError
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+Result = TypeVar("Result")
 
 PROBE_SECONDS = 5
 TIMEOUT_SECONDS = 60
@@ -167,3 +172,29 @@ def _read_json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+async def in_daemon_thread(call: Callable[[], Result]) -> Result:
+    """What a blocking call gives. An engine that hangs holds up neither an interruption nor the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # None only where the call gives None
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as raised:  # noqa: BLE001 handed on to the awaiting side, whatever it is
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future

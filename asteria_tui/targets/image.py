@@ -110,7 +110,7 @@ def build(
     given[WHEELS_LABEL] = context.wheels_hash if wheelhouse else None
     with talking("building the image"):
         former = find(client, tag)
-        if former and RECIPE_LABEL not in former.labels:
+        if former and not former.is_ours:
             raise ConfigError(
                 f"the image {tag} was not built by asteria-tui, so it is not replaced",
                 hint='name another one: image = "…" under [docker] in asteria.toml',
@@ -140,6 +140,11 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     labels: dict[str, str]
 
+    @property
+    def is_ours(self) -> bool:
+        """An image built upon ours takes the label back by emptying it."""
+        return bool(self.labels.get(RECIPE_LABEL))
+
 
 def find(client: DockerClient, tag: str) -> Image | None:
     """The image of that name on the engine; None where there is none."""
@@ -150,6 +155,27 @@ def find(client: DockerClient, tag: str) -> Image | None:
     except ImageNotFound:
         return None
     return Image(id=str(found.id), labels=found.labels or {})
+
+
+def pull(client: DockerClient, tag: str, progress: Callable[[BuildProgress], None] = lambda _: None) -> None:
+    """Raises TargetError where no registry gives it."""
+    from docker.errors import APIError
+
+    name, _, version = tag.rpartition(":") if ":" in tag.rpartition("/")[2] else (tag, "", "latest")
+    said = ""
+    try:
+        for line in client.api.pull(name, tag=version, stream=True, decode=True):
+            said = str(line.get("error", said))
+            if "status" in line:
+                progress(_pulled(line))
+    except APIError as error:
+        said = str(error.explanation or error)
+    if said:
+        raise TargetError(
+            f"the image {tag} is neither here nor to be had",
+            detail=said,
+            hint="image under [docker] in asteria.toml names it; `asteria-tui image build` builds one of that name",
+        )
 
 
 def _remove_former(client: DockerClient, image_id: str) -> None:

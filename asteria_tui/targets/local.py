@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,15 +15,18 @@ import psutil
 
 from asteria_tui.config import Project
 from asteria_tui.errors import TargetError
-from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed
+from asteria_tui.events import CommandRan, Emit, ServerChanged
 from asteria_tui.logs.history import CONSOLE_FILE, start_run
 from asteria_tui.process import ProcessId, start, stop_tree
+from asteria_tui.targets.console import last_words, until_started
 from asteria_tui.targets.ports import claim_ports
 from asteria_tui.targets.runtime import Runtime, find_runtime
 from asteria_tui.targets.server_config import (
+    JAVA_OPTIONS,
     KEY_FILE,
     LOG_LAYOUT_FILE,
     PROPERTIES_FILE,
+    Out,
     Ports,
     ServedModel,
     environment,
@@ -34,8 +35,10 @@ from asteria_tui.targets.server_config import (
     properties,
 )
 from asteria_tui.targets.target import (
+    End,
     ServerRecord,
     Vitals,
+    fingerprint,
     forget_record,
     load_record,
     make_state_dir,
@@ -44,18 +47,8 @@ from asteria_tui.targets.target import (
     server_dir,
 )
 
-STARTED = b"Model server started."
-"""Printed when every port is bound, gRPC included (facts/torchserve section 6)."""
-START_TIMEOUT = 120.0
-"""Seconds; archives are unpacked before the ports open, so it is generous."""
 LONGEST_TEMPORARY = 80
 """Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107 (section 0 item 11)."""
-# A server for one person on one machine: a JVM that starts fast matters more than its peak speed.
-JAVA_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-# What a fatal start leaves on the console, and in no log file.
-FATAL = re.compile(
-    r"^(?:Caused by: )?((?:java|io)\.[\w.]*(?:Exception|Error): .*|Invalid configuration: .*)$", re.MULTILINE
-)
 
 
 class LocalTarget:
@@ -92,7 +85,7 @@ class LocalTarget:
         record = msgspec.structs.replace(record, process=ProcessId.of(process.pid), temporary=str(temporary))
         save_record(self.project, record)
         try:
-            await self._until_it_answers(process, emit)
+            await until_started(self._console, lambda: _exit_status(process), emit)
         except BaseException:
             # Also when interrupted: whoever started it and can't hand it over ends it.
             await asyncio.shield(self.stop(emit))
@@ -140,16 +133,20 @@ class LocalTarget:
             return None
         return Vitals(memory_bytes=memory, cpu_seconds=cpu)
 
+    async def container_store(self) -> None:
+        """The server reads the primary store itself."""
+
+    async def put_archive(self, file: Path) -> None:
+        """There is nowhere to put it."""
+
     def describe_end(self) -> str:
-        """The first fatal line of the console, else its last lines."""
-        try:
-            text = self._console.read_bytes().decode(errors="replace")
-        except OSError:
-            return ""
-        fatal = FATAL.findall(text)
-        if fatal:
-            return str(fatal[0])
-        return "\n".join(text.strip().splitlines()[-5:])
+        return last_words(self._console)
+
+    def ended(self) -> End | None:
+        return End(reason="the server ended by itself or was killed") if load_record(self.project) else None
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.project)
 
     @property
     def _console(self) -> Path:
@@ -173,7 +170,7 @@ class LocalTarget:
         store = self.project.primary_store
         config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
         (self.directory / PROPERTIES_FILE).write_text(config)
-        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir, to_console=False))
+        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir, Out.FILES))
         return java_command(
             runtime.java,
             runtime.site_packages,
@@ -184,21 +181,6 @@ class LocalTarget:
             options=(*JAVA_OPTIONS, *settings.java_options),
         )
 
-    async def _until_it_answers(self, process: subprocess.Popen[bytes], emit: Emit) -> None:
-        begun = told = time.monotonic()
-        while STARTED not in self._console.read_bytes():
-            if process.poll() is not None:
-                raise TargetError(
-                    f"TorchServe ended while it started (exit status {process.returncode})",
-                    detail=self.describe_end(),
-                    hint=f"the whole console: {self.project.relative(self._console)}",
-                )
-            now = time.monotonic()
-            if now - begun > START_TIMEOUT:
-                raise TargetError(
-                    f"TorchServe did not open its ports within {START_TIMEOUT:.0f} s", detail=self.describe_end()
-                )
-            if now - told >= 1:
-                told = now
-                emit(StageProgressed(stage="start", text="waiting for Java", done=now - begun, unit="s"))
-            await asyncio.sleep(0.02)
+
+def _exit_status(process: subprocess.Popen[bytes]) -> str:
+    return "" if process.poll() is None else f"exit status {process.returncode}"

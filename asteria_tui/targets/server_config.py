@@ -5,6 +5,7 @@ Each setting answers a trap of facts/torchserve: sections 0 (all), 1 (tokens), 4
 
 from __future__ import annotations
 
+import enum
 import html
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ PEOPLE_FILE = "ts_log.log"
 """As TorchServe itself names it."""
 LOG_FILE_MIB = 32
 """Six files of a run at most: with them one run stays below the 200 MB of the whole history."""
+# A server for one person on one machine: a JVM that starts fast matters more than its peak speed.
+JAVA_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,25 +123,36 @@ def _escaped(value: object) -> str:
     )
 
 
-def log_layout(logs: PurePath | str, *, to_console: bool) -> str:
-    """A log4j2 configuration: JSON records to a rolling file, the stock pattern for people beside it.
+class Out(enum.Enum):
+    """Where what the server logs leaves it."""
 
-    `to_console` is for containers, whose engine keeps and bounds the console. A local server's console would be a
-    file that grows for ever, so there the pattern goes to a rolling `ts_log.log`, and the console holds only what
-    never reaches a log file. The stock layout writes each `org.pytorch.serve` record twice (section 4).
+    FILES = enum.auto()
+    """The records, and the stock pattern beside them: a local server's console would be a file that grows for ever."""
+    FILE_AND_CONSOLE = enum.auto()
+    """The records in a file, the stock pattern on the console of a container, which its engine keeps and bounds."""
+    CONSOLE = enum.auto()
+    """The records on the console: nothing that the container writes can be read from outside."""
+
+
+def log_layout(logs: PurePath | str, out: Out) -> str:
+    """A log4j2 configuration: each record once as JSON, and the stock pattern for people.
+
+    The stock layout writes each `org.pytorch.serve` record twice (section 4).
     """
     pattern = f'<PatternLayout pattern="{html.escape(CONSOLE_LAYOUT)}"/>'
-    people = (
-        f'<Console name="people" target="SYSTEM_OUT">{pattern}</Console>'
-        if to_console
-        else _rolling("people", f"{logs}/{PEOPLE_FILE}", pattern, kept=1)
-    )
     json_layout = f'<PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern="{html.escape(JSON_LAYOUT)}"/>'
+    records = _rolling("records", f"{logs}/{RECORDS_FILE}", json_layout, kept=3)
+    appenders = {
+        Out.FILES: {"people": _rolling("people", f"{logs}/{PEOPLE_FILE}", pattern, kept=1), "records": records},
+        Out.FILE_AND_CONSOLE: {"people": _console("people", pattern), "records": records},
+        Out.CONSOLE: {"records": _console("records", json_layout)},
+    }[out]
+    listed = "\n    ".join(appenders.values())
+    references = "\n      ".join(f'<AppenderRef ref="{name}"/>' for name in appenders)
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="error">
   <Appenders>
-    {people}
-    {_rolling("records", f"{logs}/{RECORDS_FILE}", json_layout, kept=3)}
+    {listed}
   </Appenders>
   <Loggers>
     <Logger name="io.netty" level="error"/>
@@ -146,12 +160,15 @@ def log_layout(logs: PurePath | str, *, to_console: bool) -> str:
     <Logger name="org.pytorch.serve" level="debug"/>
     <Logger name="MODEL_LOG" level="all"/>
     <Root level="info">
-      <AppenderRef ref="people"/>
-      <AppenderRef ref="records"/>
+      {references}
     </Root>
   </Loggers>
 </Configuration>
 """
+
+
+def _console(name: str, layout: str) -> str:
+    return f'<Console name="{name}" target="SYSTEM_OUT">{layout}</Console>'
 
 
 def _rolling(name: str, file: str, layout: str, kept: int) -> str:

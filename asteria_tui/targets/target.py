@@ -40,6 +40,7 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
     target: TargetName
     process: ProcessId | None = None
     container: str | None = None
+    """Its name; labels are what it is found by."""
     started_at: float
     ports: Ports
     temporary: str = ""
@@ -71,6 +72,37 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_bytes: int
     cpu_seconds: float
+    restarts: int | None = None
+    """How often the engine started the container again; None where there is no container."""
+    out_of_memory_at: float | None = None
+    """When a process was last killed because the container's memory limit was reached."""
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server ended that nobody asked to."""
+
+    reason: str
+    exit_code: int | None = None
+    out_of_memory: bool = False
+
+
+class StoredArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """One archive in a container's store."""
+
+    sha256: str
+    modified_at: float
+
+
+class ContainerStore(msgspec.Struct, frozen=True, kw_only=True):
+    """The store inside a running container."""
+
+    container: str
+    directory: str
+    is_mount: bool
+    """Then whoever owns the mounted directory fills it, and nothing is to be copied."""
+    is_ours: bool
+    archives: dict[str, StoredArchive]
+    """By file name."""
 
 
 class Target(Protocol):
@@ -100,8 +132,24 @@ class Target(Protocol):
 
     async def vitals(self, record: ServerRecord) -> Vitals | None: ...
 
+    async def container_store(self) -> ContainerStore | None:
+        """Of the container that serves this project, also one that was started by hand under its name."""
+        ...
+
+    async def put_archive(self, file: Path) -> ServerRecord | None:
+        """Copies an archive into that store; gives where the server answers, None where no port leads to it."""
+        ...
+
     def describe_end(self) -> str:
         """Why the last server ended, as far as its console tells."""
+        ...
+
+    def ended(self) -> End | None:
+        """Why nothing runs, where `find` missed a server that nobody stopped."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Of all that only a restart can change; a server whose record has another one is started anew."""
         ...
 
 

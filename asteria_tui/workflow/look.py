@@ -16,12 +16,17 @@ async def look(work: Work) -> ExitCode:
     """Emits server, models and keys as they are now; UNWELL when it does not run or a model is not ready."""
     record = await work.target.find()
     if record is None:
-        work.emit(ServerChanged(state="stopped", reason=ended(work)))
+        work.emit(ended(work))
         return ExitCode.UNWELL
     vitals = await work.target.vitals(record)
     server = running(record)
     if vitals is not None:
-        server = msgspec.structs.replace(server, memory_bytes=vitals.memory_bytes)
+        server = msgspec.structs.replace(
+            server,
+            memory_bytes=vitals.memory_bytes,
+            restarts=vitals.restarts,
+            out_of_memory=vitals.out_of_memory_at is not None,
+        )
     async with work.client(record) as client:
         try:
             models = await show_models(work, client, record)
@@ -34,11 +39,12 @@ async def look(work: Work) -> ExitCode:
     return ExitCode.UNWELL if reason else ExitCode.DONE
 
 
-def ended(work: Work) -> str:
-    """Why nothing runs, where there was something that nobody stopped."""
-    from asteria_tui.targets.target import load_record
-
-    return "the server ended by itself or was killed" if load_record(work.project) is not None else ""
+def ended(work: Work) -> ServerChanged:
+    """That nothing runs, and why, where there was something that nobody stopped."""
+    end = work.target.ended()
+    if end is None:
+        return ServerChanged(state="stopped")
+    return ServerChanged(state="stopped", reason=end.reason, exit_code=end.exit_code, out_of_memory=end.out_of_memory)
 
 
 async def show_models(work: Work, client: Client, record: ServerRecord) -> list[Model]:

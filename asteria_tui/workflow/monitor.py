@@ -79,7 +79,7 @@ async def _feel(work: Work, known: Callable[[], Known], is_busy: Callable[[], bo
         return  # the next question to the server says it better
     if is_busy():
         return
-    event = load.added(known().server) if record else ServerChanged(state="stopped", reason=ended(work))
+    event = load.added(known().server) if record else ended(work)
     if is_news(event, known()):
         work.emit(event)
 

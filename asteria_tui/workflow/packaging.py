@@ -27,7 +27,7 @@ async def package(work: Work, models: dict[str, ModelSettings], archiver: Archiv
         raise ArchiveError(f"cannot make the store {store}", detail=error.strerror or str(error)) from error
     packaged = [await _package_one(work, name, settings, archiver) for name, settings in models.items()]
     if packaged:
-        await _fill_mirrors(work, packaged)
+        await fill_mirrors(work, packaged)
     return packaged
 
 
@@ -89,7 +89,7 @@ async def _take_ready(work: Work, name: str, settings: ModelSettings, target: Pa
     return ServedModel(name=name, version=report.version or "1.0", file=target.name, sha256=sha256, settings=settings)
 
 
-async def _fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
+async def fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
     """Copies to each mirror what is not equal there."""
     mirrors = [work.project.path(name) for name in work.project.settings.stores.mirrors]
     async with stage(work.emit, "store") as report:

@@ -11,7 +11,7 @@ from asteria_tui.errors import AsteriaError, InferenceError
 from asteria_tui.events import CommandRan, Predicted
 from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.server.answers import Answer, error_of
-from asteria_tui.workflow.ready import explained, unavailable, watch_answer
+from asteria_tui.workflow.ready import explained, for_memory, unavailable, watch_answer
 from asteria_tui.workflow.stage import Attached, StageReport, stage
 
 ANSWER_SLACK = 10.0
@@ -39,9 +39,10 @@ async def _predict(
 ) -> Predicted:
     server.watch.poll()  # what came before this request is not its cause
     server.work.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
+    begun = time.time()
     answer = await _answer(server, name, payload, settings)
     answered_at = time.time()
-    error = None if answer.is_good else await _error(server, name, answer)
+    error = None if answer.is_good else await _error(server, name, answer, begun)
     predicted = Predicted(
         at=answered_at,
         model=name,
@@ -75,7 +76,7 @@ async def _answer(server: Attached, name: str, payload: Payload, settings: Model
         raise
 
 
-async def _error(server: Attached, name: str, answer: Answer) -> AsteriaError:
+async def _error(server: Attached, name: str, answer: Answer, begun: float) -> AsteriaError:
     asked = f"POST /predictions/{name}"
     if not answer.type:
         # No error type of TorchServe's: the handler chose this answer itself.
@@ -85,7 +86,7 @@ async def _error(server: Attached, name: str, answer: Answer) -> AsteriaError:
     if answer.type == "ServiceUnavailableException":
         return await unavailable(server, name, error)
     if isinstance(error, InferenceError):
-        return await explained(server, error, name, "inference", "")
+        return await for_memory(server, await explained(server, error, name, "inference", ""), begun)
     return error
 
 

@@ -70,6 +70,21 @@ async def explained(server: Attached, error: AsteriaError, name: str, *phases: s
     return error
 
 
+async def for_memory(server: Attached, error: AsteriaError, since: float) -> AsteriaError:
+    """The same failure, told by the memory limit that a process was killed for since then: no log names it."""
+    target = server.work.target
+    record = await target.find()
+    vitals = await target.vitals(record) if record is not None else None
+    if vitals is None or vitals.out_of_memory_at is None or vitals.out_of_memory_at < since:
+        return error
+    limit = server.work.project.settings.docker.memory
+    return type(error)(
+        f"a worker was killed: the container's memory limit ({limit}) was reached",
+        detail=error.title,
+        hint="memory under [docker] in asteria.toml raises it; fewer workers need less",
+    )
+
+
 def latest(causes: list[Cause], name: str, *phases: str) -> Cause | None:
     """The newest cause of a model in one of the phases."""
     return next((cause for cause in reversed(causes) if cause.model in {name, None} and cause.phase in phases), None)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
@@ -14,18 +15,19 @@ from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
+from asteria_tui.targets import open_target
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import (
     LoadedModel,
     ServerRecord,
-    fingerprint,
+    load_record,
     make_state_dir,
     save_record,
     with_model,
 )
 from asteria_tui.workflow.packaging import package
 from asteria_tui.workflow.predict import prove
-from asteria_tui.workflow.ready import explained, wait_ready
+from asteria_tui.workflow.ready import explained, for_memory, wait_ready
 from asteria_tui.workflow.stage import Attached, Work, open_watch, stage
 
 LOCK_FILE = "lock"
@@ -95,6 +97,7 @@ def _try_lock(file: IO[str]) -> bool:
 async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
     """The running server of this project, or a new one."""
     async with stage(work.emit, "start") as report:
+        await _end_elsewhere(work)
         record = await work.target.find()
         if record is not None and await _serves_on(work, record):
             report.unchanged = True
@@ -108,9 +111,17 @@ async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRec
         return record, not report.unchanged
 
 
+async def _end_elsewhere(work: Work) -> None:
+    """A project has one server: choosing another target moves it."""
+    record = load_record(work.project)
+    if record is not None and record.target != work.project.settings.server.target:
+        work.emit(StageProgressed(stage="start", text=f"stopping the server on {record.target}"))
+        await open_target(work.project, record.target).stop(work.emit)
+
+
 async def _serves_on(work: Work, record: ServerRecord) -> bool:
     """Whether a running server can be kept: same settings, and it answers."""
-    if record.fingerprint != fingerprint(work.project):
+    if record.fingerprint != work.target.fingerprint():
         return False
     try:
         async with work.client(record) as client:
@@ -125,6 +136,7 @@ def running(record: ServerRecord) -> ServerChanged:
         state="running",
         target=record.target,
         pid=record.process.pid if record.process else None,
+        container=record.container or "",
         started_at=record.started_at,
         inference=record.inference,
         management=record.management,
@@ -166,11 +178,15 @@ async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
             report.unchanged = await _is_served(server, record, model)
             if not report.unchanged:
                 await _load(server, record, model)
+        begun = time.time()
         try:
             found = await wait_ready(server, model.name, model.version, model.settings.startup_timeout)
-        except ServerError:
+        except ServerError as error:
             await _end_retries(server, model)
-            raise
+            told = await for_memory(server, error, begun)
+            if told is error:
+                raise
+            raise told from error
         workers = sum(worker.status == "READY" for worker in found.workers)
         report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
 

@@ -34,6 +34,8 @@ class Work(msgspec.Struct, frozen=True):
     emit: Emit
 
     def client(self, record: ServerRecord) -> Client:
+        if record.settings.server.properties.get("disable_token_authorization") == "true":
+            return Client(record.inference, record.management, None)
         keys = KeyRing(self.target.read_key_file, written_after=record.started_at)
         return Client(record.inference, record.management, keys)
 

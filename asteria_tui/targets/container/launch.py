@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -51,16 +52,27 @@ def command(options: list[str], temporary: Path) -> list[str]:
     ]
 
 
+def provide_kill(directory: Path) -> None:
+    """TorchServe ends a worker by the program `kill`, and slim images have it only inside their shell."""
+    directory.mkdir(exist_ok=True)
+    program = directory / "kill"
+    program.write_text('#!/bin/sh\nkill "$@"\n')
+    program.chmod(0o755)
+
+
 def main() -> None:
     run = Path.cwd()
     temporary = run / "tmp"
     try:
         temporary.mkdir(exist_ok=True)
+        if shutil.which("kill") is None:
+            provide_kill(run / "bin")
     except OSError as error:
         sys.exit(f"the working directory must be writable by user {os.getuid()}: {error}")
     # TS_CONFIG_FILE would beat -f (facts/torchserve section 8).
     environment = {name: value for name, value in os.environ.items() if name != "TS_CONFIG_FILE"}
     environment.update(TMPDIR=str(temporary), TEMP=str(temporary), LOG_LOCATION="logs", METRICS_LOCATION="logs")
+    environment["PATH"] = f"{run / 'bin'}:{environment.get('PATH', os.defpath)}"
     words = command(sys.argv[1:], temporary)
     try:
         os.execvpe(words[0], words, environment)  # noqa: S606 a list, and no shell is the point

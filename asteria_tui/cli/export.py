@@ -1,0 +1,35 @@
+"""export: what asteria-tui does, as files for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.render import Renderer, print_value
+from asteria_tui.errors import ExitCode
+from asteria_tui.session import export_compose, open_project
+
+
+def group() -> typer.Typer:
+    room = typer.Typer(no_args_is_help=True)
+    room.callback()(lambda: None)
+    room.command("compose")(with_options(compose))
+    return room
+
+
+def compose(
+    options: Options,
+    directory: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to; without it `compose/` in the project.")
+    ] = None,
+) -> int:
+    """Write a compose file (v1 and v2) that serves the archives of the primary store."""
+    project = open_project(options.project, options.overrides)
+    chosen = directory or project.root / "compose"
+    for file in export_compose(project, chosen):
+        print_value(str(file))
+    Renderer(options).say(f"run it: docker compose -f {chosen / 'compose.yaml'} up")
+    return ExitCode.DONE

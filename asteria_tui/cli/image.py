@@ -1,0 +1,37 @@
+"""image: the container image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.run import perform
+from asteria_tui.session import Session
+
+
+def group() -> typer.Typer:
+    room = typer.Typer(no_args_is_help=True)
+    room.callback()(lambda: None)
+    room.command("build")(with_options(build))
+    return room
+
+
+def build(
+    options: Options,
+    wheelhouse: Annotated[
+        Path | None, typer.Option(help="A directory of wheels: nothing is fetched then.", file_okay=False, exists=True)
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Instead of python:3.11-slim-bookworm.")] = None,
+    torch_index: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where torch comes from, such as an index of CPU or CUDA builds.")
+    ] = None,
+) -> int:
+    """Build the image, unless nothing of what it is made of changed."""
+
+    async def act(session: Session) -> None:
+        await session.build_image(wheelhouse=wheelhouse, base=base, torch_index=torch_index)
+
+    return perform(options, "image", act)

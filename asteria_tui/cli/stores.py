@@ -1,0 +1,45 @@
+"""stores: the chain from the sources to what the server has loaded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from asteria_tui.cli.options import ModelName, Options
+from asteria_tui.cli.render import Renderer, ago, print_value
+from asteria_tui.cli.run import perform
+from asteria_tui.events import ChainLink
+from asteria_tui.state import State
+
+PLACE_WIDTH = 9
+HASH_SHOWN = 12
+
+
+def stores(
+    options: Options,
+    model: ModelName = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Copy the primary store's archives wherever they differ.")
+    ] = False,
+) -> int:
+    """Compare sources, stores and what the server has loaded, by SHA-256; exit status 1 when a link is broken."""
+
+    def finish(state: State, renderer: Renderer) -> None:
+        compared = state.stores
+        if options.json or compared is None:
+            return
+        for link in compared.links:
+            print_value(_line(link))
+        broken = compared.first_broken
+        if broken is not None:
+            renderer.say(f"\nbroken at {broken.place} of {broken.model}: {broken.fix}")
+
+    return perform(options, "stores", lambda session: session.stores(model, sync=sync), finish=finish)
+
+
+def _line(link: ChainLink) -> str:
+    mark = "=" if link.is_whole else "✘"
+    age = f"  {ago(link.modified_at)} old" if link.modified_at else ""
+    shown = link.sha256[:HASH_SHOWN] if link.sha256 else "nothing".ljust(HASH_SHOWN)
+    return f"{mark} {link.model}  {link.place:<{PLACE_WIDTH}}  {shown}  {link.name}{age}"

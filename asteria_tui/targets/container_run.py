@@ -1,0 +1,288 @@
+"""From a project to a running container: image, name, ports, files, and why the engine refused.
+
+Blocking, as the Docker SDK is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from asteria_tui.config import Project
+from asteria_tui.errors import ConfigError, TargetError
+from asteria_tui.logs.history import start_run
+from asteria_tui.targets import engine, image
+from asteria_tui.targets.container_spec import (
+    CONFIG,
+    HEALTH_CHECK,
+    IMAGE_USER,
+    LAUNCHER,
+    LOGS,
+    PORTS,
+    RUN_BYTES,
+    ContainerSpec,
+    Layout,
+    Mount,
+    check_readable,
+    layout_of,
+)
+from asteria_tui.targets.ports import claim_ports
+from asteria_tui.targets.server_config import (
+    JAVA_OPTIONS,
+    LOG_LAYOUT_FILE,
+    PROPERTIES_FILE,
+    Out,
+    Ports,
+    ServedModel,
+    log_layout,
+    properties,
+)
+from asteria_tui.targets.target import ServerRecord, make_state_dir, new_record, server_dir
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+PROJECT_LABEL = "asteria.project"
+"""The hash of the project's path."""
+ARCHIVES_LABEL = "asteria.archives"
+"""The hash of the archives that it was started with."""
+RECORD_LABEL = "asteria.record"
+"""The ServerRecord, for the day when `.asteria` is gone."""
+FILES = "container"
+"""Below `.asteria/server/`: what is mounted into the container beside store and logs."""
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """A container about to run."""
+
+    spec: ContainerSpec
+    record: ServerRecord
+    shares_logs: bool
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[DockerClient]:
+    """The engine of this machine; raises TargetError."""
+    with contextlib.closing(engine.connect()) as client:
+        address = urlsplit(str(client.api.base_url))
+        if address.hostname not in LOCAL_HOSTS and not address.scheme.endswith("unix"):
+            raise TargetError(
+                f"the Docker engine is on another machine ({address.hostname})",
+                detail="its containers see neither this folder nor publish their ports on this machine's loopback",
+                hint="run asteria-tui there, or name an engine of this machine by DOCKER_HOST or `docker context use`",
+            )
+        yield client
+
+
+def mark_of(project: Project) -> str:
+    return hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16]
+
+
+def of_project(client: DockerClient, mark: str) -> list[Container]:
+    """Every container of that project, the newest first."""
+    label = f"{PROJECT_LABEL}={mark}"
+    return list(client.containers.list(all=True, filters={"label": label}, ignore_removed=True))
+
+
+def provide_image(client: DockerClient, project: Project, progress: Callable[[image.BuildProgress], None]) -> str:
+    """The name of the image to run: somebody else's as it is, pulled where it has to be; ours built when needed."""
+    tag = project.settings.docker.image
+    found = image.find(client, tag)
+    if found is None and "/" in tag:
+        image.pull(client, tag, progress)
+    elif found is None or found.is_ours:
+        image.build(client, project, progress=progress)
+    return tag
+
+
+def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel], tag: str, fingerprint: str) -> Setup:
+    """Writes what is mounted; raises TargetError where the container could not run: port, name or mode of the store."""
+    layout = _layout(client, tag)
+    _check_memory(project.settings.docker.memory)
+    shares_logs = _shares_users(client)
+    user = _user() if shares_logs else (IMAGE_USER, IMAGE_USER)
+    archives = [model.file for model in models]
+    check_readable(user, project.primary_store, archives)
+    ports = _claim_ports(client, Ports.wanted(project.settings.server))
+    name = _free_name(client, project)
+    record = msgspec.structs.replace(new_record(project, ports, models), container=name, fingerprint=fingerprint)
+    mounts = _write_files(project, models, layout, user, shares_logs=shares_logs)
+    listing = "".join(sorted(f"{model.name} {model.sha256}\n" for model in models))
+    spec = ContainerSpec(
+        name=name,
+        image=tag,
+        user=user,
+        memory=project.settings.docker.memory,
+        ports=ports,
+        mounts=(Mount(source=project.primary_store.resolve(), target=layout.store), *mounts),
+        # Each archive is unpacked there, and once more while a changed one takes its place.
+        run_bytes=RUN_BYTES + 2 * sum((project.primary_store / archive).stat().st_size for archive in archives),
+        layout=layout,
+        java_options=(*JAVA_OPTIONS, *project.settings.server.java_options),
+        labels={
+            PROJECT_LABEL: mark_of(project),
+            ARCHIVES_LABEL: hashlib.sha256(listing.encode()).hexdigest(),
+            RECORD_LABEL: msgspec.json.encode(record).decode(),
+        },
+    )
+    return Setup(spec=spec, record=record, shares_logs=shares_logs)
+
+
+def run(client: DockerClient, setup: Setup) -> Container:
+    """Creates and starts it; raises TargetError."""
+    from docker.errors import APIError
+
+    try:
+        container = client.containers.create(**setup.spec.api_arguments())
+        container.start()
+    except APIError as error:
+        raise _refusal(str(error.explanation or error)) from error
+    return container
+
+
+# What the engine says, what it means, and what to do.
+_REFUSALS = (
+    (
+        r"port is already allocated|address already in use",
+        "a port was taken in the very moment of the start",
+        "run it again: the owner is named then",
+    ),
+    (
+        r"container name .* is already in use",
+        "the container's name was taken in the very moment of the start",
+        "run it again",
+    ),
+    (
+        r"bind source path does not exist|mounts denied|not shared",
+        "the Docker engine cannot see this folder",
+        "share it with the engine's machine (Docker Desktop: Settings, Resources, File sharing), or use --target local",
+    ),
+    (
+        r"[Mm]inimum memory limit|[Ii]nvalid.*memory",
+        "the engine refuses the memory limit",
+        'memory = "2g" under [docker] in asteria.toml',
+    ),
+    (r"no space left on device", "the engine's disk is full", "`docker system df` shows by what"),
+    (r"[Ii]nvalid container name", "the container's name is none", "container under [docker] in asteria.toml names it"),
+)
+
+
+def _refusal(said: str) -> TargetError:
+    for pattern, title, hint in _REFUSALS:
+        if re.search(pattern, said):
+            return TargetError(title, detail=said, hint=hint)
+    return TargetError("the Docker engine refused to start the container", detail=said)
+
+
+def _layout(client: DockerClient, tag: str) -> Layout:
+    found = client.images.get(tag)
+    return layout_of(found.attrs.get("Config") or {}, is_ours=bool((found.labels or {}).get(image.RECIPE_LABEL)))
+
+
+def _check_memory(memory: str) -> None:
+    from docker.errors import DockerException
+    from docker.utils import parse_bytes
+
+    try:
+        parse_bytes(memory)
+    except DockerException as error:
+        raise ConfigError(
+            f"{memory!r} is no amount of memory", hint='memory = "2g" under [docker] in asteria.toml'
+        ) from error
+
+
+def _shares_users(client: DockerClient) -> bool:
+    """Whether a user id means the same inside and outside."""
+    options: Sequence[str] = client.info().get("SecurityOptions") or ()
+    return not any("rootless" in option or "userns" in option for option in options)
+
+
+def _user() -> tuple[int, int]:
+    """Ours, so that what it writes is ours and what we may read it may; never root."""
+    return (os.getuid(), os.getgid()) if os.getuid() != 0 else (IMAGE_USER, IMAGE_USER)
+
+
+def _claim_ports(client: DockerClient, wanted: Ports) -> Ports:
+    names = {port: name for name, port in wanted.items().items() if port}
+    taken = [
+        f"port {published['PublicPort']} is taken by the container {container['Names'][0].lstrip('/')}"
+        f" ({names[published['PublicPort']]}_port)"
+        for container in client.api.containers()
+        for published in container.get("Ports") or ()
+        if published.get("PublicPort") in names
+    ]
+    if taken:
+        raise TargetError(
+            "a port is taken" if len(taken) == 1 else "ports are taken",
+            detail="\n".join(dict.fromkeys(taken)),
+            hint="stop that container, or choose other ports under [server] in asteria.toml; 0 takes a free one",
+        )
+    return claim_ports(wanted)
+
+
+def _free_name(client: DockerClient, project: Project) -> str:
+    """The name of asteria.toml; another project's container under it leaves us a name beside it."""
+    from docker.errors import NotFound
+
+    wanted = project.settings.docker.container
+    try:
+        holder = client.containers.get(wanted)
+    except NotFound:
+        return wanted
+    if PROJECT_LABEL in holder.labels:
+        return f"{wanted}-{mark_of(project)[:8]}"
+    raise TargetError(
+        f"there is a container named {wanted}, and it is not ours",
+        detail=f"{holder.status}, of {holder.attrs['Config']['Image']}; it was left as it is",
+        hint='remove it yourself, or choose another name: container = "…" under [docker] in asteria.toml',
+    )
+
+
+def _write_files(
+    project: Project, models: Sequence[ServedModel], layout: Layout, user: tuple[int, int], *, shares_logs: bool
+) -> list[Mount]:
+    """config.properties and log layout, the log directory, and for another's image our launcher."""
+    make_state_dir(project)
+    files = server_dir(project) / FILES
+    shutil.rmtree(files, ignore_errors=True)
+    logs = start_run(project.history_dir, project.logs_dir).folder
+    config = files / "config"
+    config.mkdir(parents=True)
+    text = properties(project.settings.server, PORTS, models, store=layout.store, bind="0.0.0.0")  # noqa: S104 published on loopback only
+    (config / PROPERTIES_FILE).write_text(text)
+    (config / LOG_LAYOUT_FILE).write_text(log_layout(LOGS, Out.FILE_AND_CONSOLE if shares_logs else Out.CONSOLE))
+    mounts = [Mount(source=config.resolve(), target=CONFIG)]
+    if shares_logs:
+        if os.getuid() == 0:
+            os.chown(logs, *user)
+        mounts.append(Mount(source=logs.resolve(), target=LOGS, read_only=False))
+    for target in () if layout.is_ours else (LAUNCHER, HEALTH_CHECK):
+        shutil.copyfile(image.PACKAGED / target.name, files / target.name)
+        mounts.append(Mount(source=(files / target.name).resolve(), target=target))
+    # `.asteria` itself is private, so these may be open to the container's user whatever our umask is.
+    for path in (files, *files.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return mounts
+
+
+def record_of(project: Project, container: Container) -> ServerRecord | None:
+    """Where a running container answers on this machine; None where it publishes not what TorchServe needs."""
+    published = container.attrs["NetworkSettings"]["Ports"] or {}
+    outside = {}
+    for name, inside in PORTS.items().items():
+        bindings = published.get(f"{inside}/tcp") or ()
+        outside[name] = next((int(binding["HostPort"]) for binding in bindings), 0)
+    if not outside["inference"] or not outside["management"]:
+        return None
+    record = new_record(project, Ports(**outside), [])
+    return msgspec.structs.replace(record, container=container.name, started_at=0.0)

@@ -1,0 +1,48 @@
+"""`image build`: the container image, with its steps as they run."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import threading
+from pathlib import Path
+
+from asteria_tui.events import Noticed, StageProgressed
+from asteria_tui.targets import container_run, image
+from asteria_tui.targets.engine import in_daemon_thread
+from asteria_tui.targets.image import BuildProgress, BuiltImage
+from asteria_tui.workflow.stage import Work, stage
+
+CPU_HINT = "`--torch-index URL` names an index with CPU builds, `--wheelhouse DIR` takes local wheels"
+
+
+async def build_image(
+    work: Work, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
+) -> BuiltImage:
+    """Builds `[docker] image` unless nothing changed; raises ConfigError, TargetError."""
+    is_over = threading.Event()
+    brings_cuda = wheelhouse is None and torch_index is None and platform.machine() == "x86_64"
+
+    def progress(step: BuildProgress) -> None:
+        nonlocal brings_cuda
+        if is_over.is_set():
+            raise asyncio.CancelledError
+        if brings_cuda:
+            brings_cuda = False
+            work.emit(Noticed(text="the public torch wheel for x86-64 brings gigabytes of CUDA", hint=CPU_HINT))
+        work.emit(StageProgressed(stage="image", text=step.text, done=step.done, total=step.total, unit=step.unit))
+
+    def build() -> BuiltImage:
+        with container_run.opened() as client:
+            return image.build(
+                client, work.project, wheelhouse=wheelhouse, base=base, torch_index=torch_index, progress=progress
+            )
+
+    async with stage(work.emit, "image") as report:
+        try:
+            built = await in_daemon_thread(build)
+        finally:
+            is_over.set()
+        report.unchanged = built.skipped
+        report.summary = built.tag
+        return built

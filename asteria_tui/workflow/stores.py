@@ -1,0 +1,146 @@
+"""`stores`: the chain from the sources to what the server has loaded, and the copies that mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import zipfile
+from pathlib import Path
+
+from asteria_tui.archive.build import hash_of
+from asteria_tui.archive.crc import crc32_of
+from asteria_tui.archive.sources import MANIFEST_NAME, Sources, collect
+from asteria_tui.archive.stores import PlaceFound, StoreLink, chain, compare
+from asteria_tui.config import ModelSettings
+from asteria_tui.errors import ArchiveError, AsteriaError, ExitCode
+from asteria_tui.events import ChainLink, StageProgressed, StoresCompared
+from asteria_tui.server.client import Client
+from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.target import ContainerStore, ServerRecord, StoredArchive
+from asteria_tui.workflow.packaging import fill_mirrors
+from asteria_tui.workflow.stage import Work, stage
+
+
+async def compare_stores(work: Work, models: dict[str, ModelSettings]) -> ExitCode:
+    """Emits the chain of each model; FAILED when a link is broken, as `cmp` says it."""
+    record = await work.target.find()
+    inside = await work.target.container_store()
+    links: list[ChainLink] = []
+    for name, settings in models.items():
+        places = await asyncio.to_thread(_places, work, name, settings)
+        if inside is not None:
+            found = inside.archives.get(f"{name}.mar")
+            places.append(("container", f"{inside.container}:{inside.directory}/{name}.mar", _link(found)))
+        if record is not None:
+            places.append(("server", record.inference, await _loaded(work, record, name)))
+        links += chain(name, places, copies_in=inside is not None and not inside.is_mount)
+    compared = StoresCompared(links=tuple(links))
+    work.emit(compared)
+    return ExitCode.FAILED if compared.first_broken else ExitCode.DONE
+
+
+def _places(work: Work, name: str, settings: ModelSettings) -> list[PlaceFound]:
+    """On this machine's disk: hashing, so in a thread."""
+    project = work.project
+    primary = project.primary_store / f"{name}.mar"
+    mirrors = [project.path(mirror) / primary.name for mirror in project.settings.stores.mirrors]
+    in_primary, *in_mirrors = compare([primary, *mirrors])
+    return [
+        ("source", *_source(work, name, settings, in_primary)),
+        ("primary", project.relative(primary), in_primary),
+        *(("mirror", project.relative(link.path), link) for link in in_mirrors),
+    ]
+
+
+def _source(work: Work, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
+    if settings.archive is not None:
+        [found] = compare([work.project.path(settings.archive)])
+        return settings.archive, found
+    sources = collect(work.project, name, settings)
+    newest = max((path.stat().st_mtime for _, path in sources.members), default=None)
+    sha256 = hash_of(sources)
+    if primary.sha256 is not None and sha256 != primary.sha256 and _holds(primary.path, sources):
+        sha256 = primary.sha256  # written by another archiver, from the same files
+    told = settings.handler or name
+    return told, StoreLink(path=work.project.path(told), exists=True, sha256=sha256, modified_at=newest)
+
+
+def _holds(archive: Path, sources: Sources) -> bool:
+    """Whether an archive has these very members, by name, size and CRC."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            theirs = {
+                member.filename: (member.file_size, member.CRC)
+                for member in file.infolist()
+                if not member.is_dir() and not member.filename.startswith(MANIFEST_NAME.partition("/")[0])
+            }
+    except (OSError, zipfile.BadZipFile):
+        return False
+    sizes = [path.stat().st_size for _, path in sources.members]
+    checksums = crc32_of([path for _, path in sources.members], sizes, lambda *_: None)
+    names = [name for name, _ in sources.members]
+    return theirs == {name: (size, crc) for name, size, crc in zip(names, sizes, checksums, strict=True)}
+
+
+def _link(found: StoredArchive | None) -> StoreLink:
+    if found is None:
+        return StoreLink(path=Path(), exists=False)
+    return StoreLink(path=Path(), exists=True, sha256=found.sha256, modified_at=found.modified_at)
+
+
+async def _loaded(work: Work, record: ServerRecord, name: str) -> StoreLink:
+    """What the server has under that name; only what we had it load has a hash that we know."""
+    loaded = record.models.get(name)
+    async with work.client(record) as client:
+        try:
+            found = await client.describe(name)
+        except AsteriaError:
+            found = []
+    is_there = loaded is not None and any(model.version == loaded.version for model in found)
+    return StoreLink(path=Path(), exists=bool(found), sha256=loaded.sha256 if loaded and is_there else None)
+
+
+async def sync_stores(work: Work, models: dict[str, ModelSettings]) -> ExitCode:
+    """Copies the primary store's archives to wherever they differ and has a hand-filled container load them."""
+    served = [await asyncio.to_thread(_stored, work, name, settings) for name, settings in models.items()]
+    await fill_mirrors(work, served)
+    inside = await work.target.container_store()
+    if inside is not None and not inside.is_mount:
+        for model in served:
+            await _fill_container(work, inside, model)
+    return await compare_stores(work, models)
+
+
+def _stored(work: Work, name: str, settings: ModelSettings) -> ServedModel:
+    [found] = compare([work.project.primary_store / f"{name}.mar"])
+    if found.sha256 is None:
+        raise ArchiveError(f"no archive at {found.path}", hint="`asteria-tui package` builds it")
+    return ServedModel(
+        name=name, version=settings.version, file=found.path.name, sha256=found.sha256, settings=settings
+    )
+
+
+async def _fill_container(work: Work, inside: ContainerStore, model: ServedModel) -> None:
+    found = inside.archives.get(model.file)
+    async with stage(work.emit, "store", model.name) as report:
+        report.summary = f"{inside.container}:{inside.directory}/{model.file}"
+        if found is not None and found.sha256 == model.sha256:
+            report.unchanged = True
+            return
+        work.emit(StageProgressed(stage="store", model=model.name, text=report.summary))
+        record = await work.target.put_archive(work.project.primary_store / model.file)
+        if record is None:
+            report.summary += ", not registered: its ports are not published"
+            return
+        keys = await work.target.read_key_file()
+        client = work.client(record) if keys else Client(record.inference, record.management, None)
+        async with client:
+            await _register(client, model)
+
+
+async def _register(client: Client, model: ServedModel) -> None:
+    """In place of what is loaded under its name; a version can't be registered twice (facts/torchserve section 2)."""
+    registered = {found.name for found in await client.models()}
+    if model.name in registered:
+        for found in reversed(await client.describe(model.name)):
+            await client.unregister(found.name, found.version)
+    await client.register(model.file, model.name, model.register_parameters, model.settings.startup_timeout + 30.0)
