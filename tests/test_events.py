@@ -23,6 +23,7 @@ EVENTS: list[Event] = [
     events.ModelsChanged(),
     events.MetricsSampled(metrics={"a": 1.0}),
     events.Predicted(model="m", status=503, milliseconds=2.0, cause=CAUSE),
+    events.StoresCompared(),
     events.LogBatch(records=(LogRecord(time=None, text="text"),)),
 ]
 
