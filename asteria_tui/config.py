@@ -88,6 +88,12 @@ class DockerSettings(Table, frozen=True, kw_only=True):
     dockerfile: str = "Dockerfile.torchserve"
     container: str = "asteria-torchserve"
     memory: str = "2g"
+    base: str | None = None
+    """What the image is built on, instead of the Dockerfile's own choice."""
+    wheelhouse: str | None = None
+    """A directory of wheels: the image is built from them, without a network."""
+    torch_index: str | None = None
+    """The package index that torch comes from, such as one with CPU builds."""
 
 
 class Settings(Table, frozen=True, kw_only=True):

@@ -95,14 +95,19 @@ def build(
 ) -> BuiltImage:
     """Builds `[docker] image`, unless the image of that name was made from the same inputs.
 
-    An option that is not given is not compared: `up` does not rebuild what `image build --wheelhouse` made.
+    What is not given comes from `[docker]`; what is not there either is not compared: `up` does not rebuild what
+    `image build --wheelhouse` made.
 
     Raises:
         ConfigError: the wheelhouse, a requirements file or the Dockerfile is missing; the tag is somebody else's.
         TargetError: no such base image, a step failed (its last lines in `detail`), or the engine is gone.
     """
     started = time.monotonic()
-    tag = project.settings.docker.image
+    docker = project.settings.docker
+    tag = docker.image
+    if wheelhouse is None and docker.wheelhouse:
+        wheelhouse = project.path(docker.wheelhouse)
+    base, torch_index = base or docker.base, torch_index or docker.torch_index
     context = make_context(project, wheelhouse)
     options = {"BASE_IMAGE": base, "TORCH_INDEX": torch_index}
     arguments = {name: value for name, value in options.items() if value}

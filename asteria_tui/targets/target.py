@@ -204,9 +204,11 @@ def with_model(record: ServerRecord, name: str, loaded: LoadedModel | None) -> S
 def fingerprint(project: Project) -> str:
     """Of what a running server can't change: its addresses, its Java, its store."""
     settings = project.settings
+    # How an image is built says nothing of a container that runs it already.
+    docker = msgspec.structs.replace(settings.docker, base=None, wheelhouse=None, torch_index=None)
     parts = (
         settings.server,
-        settings.docker if settings.server.target == "docker" else None,
+        docker if settings.server.target == "docker" else None,
         settings.stores.primary,
     )
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

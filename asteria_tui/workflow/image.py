@@ -21,7 +21,9 @@ async def build_image(
 ) -> BuiltImage:
     """Builds `[docker] image` unless nothing changed; raises ConfigError, TargetError."""
     is_over = threading.Event()
-    brings_cuda = wheelhouse is None and torch_index is None and platform.machine() == "x86_64"
+    docker = work.project.settings.docker
+    chosen = (wheelhouse, torch_index, docker.wheelhouse, docker.torch_index)
+    brings_cuda = not any(chosen) and platform.machine() == "x86_64"
 
     def progress(step: BuildProgress) -> None:
         nonlocal brings_cuda

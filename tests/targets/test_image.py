@@ -192,3 +192,10 @@ def test_common_failures_have_a_hint(line, hint):
 
 def test_stream_that_ends_without_an_image_is_an_error():
     assert "without an image" in failure(said("Step 1/9 : FROM x")).title
+
+
+def test_the_wheelhouse_may_stand_in_the_project_file(tmp_path):
+    """Read before the engine is asked for anything."""
+    project = Project(root=tmp_path, settings=settings_from({"docker": {"wheelhouse": "wheels"}}))
+    with pytest.raises(ConfigError, match="no wheels in"):
+        image.build(None, project)
