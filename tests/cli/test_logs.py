@@ -102,8 +102,10 @@ def test_a_request_finds_its_lines(failing: Folder):
 
 
 def test_follow_shows_what_is_written_and_ends_with_a_signal(failing: Folder):
-    with failing.started("logs", "-f", "-n", "0", "--grep", "ValueError: followed") as following:
-        # It has to be there before the line is: it says nothing until one comes.
+    wanted = "Torch worker started|ValueError: followed"
+    with failing.started("logs", "-f", "-n", "1", "--grep", wanted) as following:
+        # Once it has shown the past it follows from there: nothing that is written now can be missed.
+        assert "Torch worker started" in following.stdout.readline()
         failing.run("predict", "-d", '{"raise": "followed"}', code=6)
         assert "ValueError: followed" in following.stdout.readline()
         following.send_signal(signal.SIGINT)
