@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -233,6 +233,11 @@ def bindings(owner: Owner) -> list[Binding | tuple[str, str] | tuple[str, str, s
 def shown_keys(keys: str) -> str:
     """`question_mark,f1` as people read it: `? F1`."""
     return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
+
+
+def keys_of(action: Action, chosen: Mapping[str, str]) -> str:
+    """The keys of an action as people read them; `chosen` are those of the user, by the id of the action."""
+    return shown_keys(chosen.get(action.id, action.keys))
 
 
 def keys_page() -> str:

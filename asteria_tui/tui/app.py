@@ -17,7 +17,7 @@ from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind, Step
 from asteria_tui.session import Session
 from asteria_tui.state import State
-from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation
+from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, keys_of
 from asteria_tui.tui.jobs import Jobs, Lane
 from asteria_tui.tui.preferences import (
     Remembered,
@@ -175,7 +175,8 @@ class AsteriaApp(App[str]):
         situation = self.situation
         for action in ACTIONS:
             why_not = action.why_not(situation)
-            help_ = f"{action.help} Not now: {why_not}." if why_not else action.help
+            refusal = f" Not now: {why_not}." if why_not else ""
+            help_ = f"{keys_of(action, self.settings.keys)}  {action.help}{refusal}"
             title = f"{action.label} ({action.id})" if action.label != action.id else action.label
             yield SystemCommand(title, help_, lambda id_=action.id: self.call_later(self.action_act, id_))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")

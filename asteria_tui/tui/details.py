@@ -13,7 +13,7 @@ from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
 from asteria_tui.logs.cause import folded
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui import wording
-from asteria_tui.tui.actions import ACTIONS, Situation, shown_keys
+from asteria_tui.tui.actions import ACTIONS, Situation, keys_of
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.panels.server import heading
 
@@ -104,6 +104,5 @@ def help_text(panel: Panel, keys: dict[str, str]) -> Content:
         parts += ["\n", (group, "bold"), "\n"]
         for action in ACTIONS:
             if action.group == group:
-                shown = shown_keys(keys.get(action.id, action.keys))
-                parts += [(f"  {shown:<18}", "$accent"), f"{action.help}\n"]
+                parts += [(f"  {keys_of(action, keys):<18}", "$accent"), f"{action.help}\n"]
     return Content.assemble(*parts)

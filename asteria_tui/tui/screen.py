@@ -64,7 +64,7 @@ class Workbench(Screen[None]):
             with Vertical(id="right", classes="column"):
                 yield Waiting(3, "Logs", id="logs", classes="panel")
                 yield Waiting(4, "Request", id="request", classes="panel")
-        yield Footer(id="footer")
+        yield Footer(self.app.settings.keys, id="footer")
         yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
 
     def on_mount(self) -> None:

@@ -15,6 +15,7 @@ from asteria_tui.tui.panels.request import RequestPanel
 from asteria_tui.tui.preferences import Settings
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.widgets.dialogs import ChoiceDialog, Reader
+from asteria_tui.tui.widgets.footer import Footer
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.jump import Jump
 from tests.conftest import ROOT
@@ -263,6 +264,18 @@ async def test_keys_of_the_user_take_the_place_of_ours(opened, session):
         await pilot.press("U")
         await pilot.pause()
         assert session.asked == [("up",)]
+
+
+async def test_footer_help_and_palette_show_the_keys_of_the_user(opened):
+    async with opened(settings=Settings(keys={"up": "U,f5", "help": "h"})) as pilot:
+        app = pilot.app
+        footer = app.screen.query_one(Footer).render().plain
+        assert footer.startswith("U up")
+        assert "h help" in footer
+        assert any(command.help.startswith("U f5") for command in app.get_system_commands(app.screen))
+        await pilot.press("h")
+        await pilot.pause()
+        assert "U f5" in app.screen.plain
 
 
 async def test_the_palette_finds_an_action(opened, session):

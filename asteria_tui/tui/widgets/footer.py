@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual.content import Content
 from textual.events import Click, MouseMove
 from textual.widget import Widget
 
-from asteria_tui.tui.actions import BY_ID, FOOTERS, Situation, shown_keys
+from asteria_tui.tui.actions import BY_ID, FOOTERS, Situation, keys_of
 
 GAP = 2
 ALWAYS = 2
@@ -16,9 +18,11 @@ ALWAYS = 2
 class Footer(Widget):
     """One widget that draws all keys: a change of focus costs no layout."""
 
-    keys: dict[str, str] = {}  # noqa: RUF012 replaced as a whole
-    """The keys that the user chose, by the id of the action."""
-    _shown: tuple[tuple[str, str], ...] = ()
+    def __init__(self, keys: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002 Textual's name
+        """`keys` are those that the user chose, by the id of the action."""
+        super().__init__(id=id)
+        self.keys = keys
+        self._shown: tuple[tuple[str, str], ...] = ()
 
     def show(self, panel: str, situation: Situation) -> None:
         shown = tuple((id_, BY_ID[id_].why_not(situation)) for id_ in FOOTERS[panel])
@@ -45,8 +49,7 @@ class Footer(Widget):
         self.tooltip = (found[1] or BY_ID[found[0]].help) if found is not None else None
 
     def _text(self, id_: str) -> tuple[str, str]:
-        keys = shown_keys(self.keys.get(id_, BY_ID[id_].keys))
-        return keys.partition(" ")[0], BY_ID[id_].label
+        return keys_of(BY_ID[id_], self.keys).partition(" ")[0], BY_ID[id_].label
 
     def _cells(self, id_: str) -> int:
         key, label = self._text(id_)
