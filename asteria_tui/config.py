@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ FILE_NAME = "asteria.toml"
 TargetName = Literal["local", "docker"]
 Archiver = Literal["own", "official"]
 """Our own writer, or the tool torch-model-archiver itself."""
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
 # `torch-model-archiver` accepts the same names (facts/torchserve section 3).
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
@@ -33,7 +36,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ModelSettings(Table, frozen=True, kw_only=True):
     """`[models.NAME]`: sources to package, or a ready-made archive."""
 
-    version: str = "1.0"
+    version: Annotated[str, msgspec.Meta(pattern="^[^/]+$")] = "1.0"
     handler: str | None = None
     """A file, `file.py:function`, or the name of a handler built into TorchServe."""
     serialized_file: str | None = None
@@ -47,13 +50,13 @@ class ModelSettings(Table, frozen=True, kw_only=True):
     """A ready-made archive instead of the sources above."""
     samples: str | None = None
     """A directory of saved payloads; the first one is what `up` sends."""
-    workers: int = 1
-    batch_size: int = 1
-    max_batch_delay: int = 100
+    workers: AtLeastOne = 1
+    batch_size: AtLeastOne = 1
+    max_batch_delay: Annotated[int, msgspec.Meta(ge=0)] = 100
     """Milliseconds."""
-    response_timeout: int = 120
+    response_timeout: AtLeastOne = 120
     """Seconds."""
-    startup_timeout: int = 120
+    startup_timeout: AtLeastOne = 120
     """Seconds."""
 
 
@@ -68,12 +71,12 @@ class ServerSettings(Table, frozen=True, kw_only=True):
     """`[server]`: a port of 0 takes a free one."""
 
     target: TargetName = "local"
-    inference_port: int = 8080
-    management_port: int = 8081
-    metrics_port: int = 8082
-    grpc_inference_port: int = 7070
-    grpc_management_port: int = 7071
-    token_expiration_minutes: float = 60
+    inference_port: Port = 8080
+    management_port: Port = 8081
+    metrics_port: Port = 8082
+    grpc_inference_port: Port = 7070
+    grpc_management_port: Port = 7071
+    token_expiration_minutes: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     python: str | None = None
     """The interpreter that runs the workers; without it the one that runs asteria-tui."""
     java_options: tuple[str, ...] = ()
@@ -132,7 +135,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     def path(self, name: str) -> Path:
         """A path of asteria.toml, relative to the project."""
-        return self.root / Path(name).expanduser()
+        try:
+            return self.root / Path(name).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"{name}: no such home directory") from error
 
     def relative(self, path: Path | str) -> str:
         """A path as the user knows it: relative where it lies in the project."""
@@ -202,7 +208,15 @@ def settings_from(
         raise ConfigError(f"{source}: {error}", hint="docs/configuration.md lists every key") from error
     for name, model in settings.models.items():
         _check_model(name, model, source)
+    _check_ports(settings.server, source)
     return settings
+
+
+def _check_ports(server: ServerSettings, source: str) -> None:
+    ports = [getattr(server, field) for field in server.__struct_fields__ if field.endswith("_port")]
+    twice = {port for port in ports if port and ports.count(port) > 1}
+    if twice:
+        raise ConfigError(f"{source}: port {twice.pop()} is given twice under [server]", hint="0 takes a free one")
 
 
 def _check_model(name: str, model: ModelSettings, source: str) -> None:
@@ -241,17 +255,24 @@ def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
 
 
-def _environment() -> dict[str, str]:
-    """`ASTERIA_SERVER_INFERENCE_PORT=0` by dotted key."""
+def _environment() -> dict[str, str | list[str]]:
+    """`ASTERIA_SERVER_INFERENCE_PORT=0` by dotted key; lists are parted by commas; raises ConfigError."""
     tables: dict[str, type[msgspec.Struct]] = {
         "stores": StoreSettings,
         "server": ServerSettings,
         "docker": DockerSettings,
     }
-    names = {
-        f"ASTERIA_{table}_{field.name}".upper(): f"{table}.{field.name}"
+    known = {
+        f"ASTERIA_{table}_{field.name}".upper(): (f"{table}.{field.name}", field.type == tuple[str, ...])
         for table, struct in tables.items()
         for field in msgspec.structs.fields(struct)
-        if field.type in {int, float, str, str | None, TargetName}
     }
-    return {dotted: os.environ[name] for name, dotted in names.items() if os.environ.get(name)}
+    given: dict[str, str | list[str]] = {}
+    for name, value in os.environ.items():
+        if not value or not name.startswith(tuple(f"ASTERIA_{table}_".upper() for table in tables)):
+            continue
+        if name not in known:
+            raise ConfigError(f"unknown environment variable {name}", hint=_did_you_mean(name, known))
+        dotted, is_list = known[name]
+        given[dotted] = value.split(",") if is_list else value
+    return given

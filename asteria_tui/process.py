@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import psutil
 
+Result = TypeVar("Result")
 POLITE_TIMEOUT = 10.0
 """Seconds for a clean stop after SIGTERM; TorchServe takes about 2.4 (facts/torchserve section 8)."""
 HARD_TIMEOUT = 5.0
@@ -147,6 +149,21 @@ def _reap(processes: Sequence[ProcessId]) -> None:
             os.waitpid(process.pid, os.WNOHANG)
         except ChildProcessError:
             continue
+
+
+async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
+    """Does `work` to its end however often we are cancelled meanwhile; the cancellation is raised after it."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = task.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
 
 
 class PortOwner(msgspec.Struct, frozen=True):

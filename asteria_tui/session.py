@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asteria_tui import config
-from asteria_tui.config import FILE_NAME, Archiver, ModelSettings, Project, TargetName
-from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
+from asteria_tui.config import FILE_NAME, MODEL_NAME, Archiver, ModelSettings, Project, TargetName
+from asteria_tui.errors import ArchiveError, AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
 from asteria_tui.events import Cause, Event, KeyKind, LogBatch, Predicted, ServerChanged, StageFailed, Step
 from asteria_tui.inference.answers import recall, remember
 from asteria_tui.state import State, reduce
@@ -37,8 +37,10 @@ MOST_WAITING = 10_000
 """Events that may wait for a slow reader; beyond that log batches are dropped, never anything else."""
 
 
-def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Project:
+def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_about_server: bool = False) -> Project:
     """The project in `root`; without an asteria.toml the one that its server was started with.
+
+    `is_about_server`: a broken asteria.toml does not keep a running server from being looked at or stopped.
 
     Raises:
         ConfigError: there is neither, or the settings are wrong.
@@ -51,7 +53,12 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None) -> Proj
         chosen["server.target"] = record.target
     if record is not None and not (root / FILE_NAME).exists():
         return Project(root=root, settings=record.settings)
-    return config.load(root, chosen)
+    try:
+        return config.load(root, chosen)
+    except ConfigError:
+        if record is not None and is_about_server:
+            return Project(root=root, settings=record.settings)
+        raise
 
 
 def _last_record(project: Project) -> ServerRecord | None:
@@ -70,13 +77,20 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
     if not file.is_file():
         raise ConfigError(f"no archive at {file}")
     report = inspect(file)
-    name = report.model_name or file.stem
-    if (root / FILE_NAME).exists():
-        settings = config.load(root, overrides).settings
-    else:
-        settings = config.settings_from({"stores": {"primary": ".asteria/model_store"}}, overrides)
-    model = ModelSettings(archive=str(file.resolve()), version=report.version or "1.0")
-    return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}))
+    name, version = report.model_name or file.stem, report.version or "1.0"
+    if not MODEL_NAME.fullmatch(name) or "/" in version:
+        raise ArchiveError(
+            f"{file} holds a model that can't be served by its name",
+            detail=f"name {name!r}, version {version!r}",
+            hint="letters, digits, `_`, `-` and `.`: package it again with another --model-name or --version",
+        )
+    settings = (
+        config.load(root, overrides).settings if (root / FILE_NAME).exists() else config.settings_from({}, overrides)
+    )
+    # A store of its own: a foreign archive never takes the place of one of the project's.
+    stores = config.StoreSettings(primary=".asteria/model_store")
+    model = ModelSettings(archive=str(file.resolve()), version=version)
+    return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}, stores=stores))
 
 
 def initialize(root: Path) -> tuple[Path, tuple[Guess, ...]]:
@@ -303,7 +317,10 @@ class Session:
         await self._manage(lambda client: client.models())
 
     async def register(self, file: str, name: str | None, parameters: Mapping[str, int]) -> None:
-        """`parameters` by the names of the register API, such as `initial_workers`."""
+        """`parameters` by the names of the register API, such as `initial_workers`; raises ConfigError."""
+        if name is not None and not MODEL_NAME.fullmatch(name):
+            # The server takes any name, and then knows no way to ask for it (facts/torchserve section 2).
+            raise ConfigError(f"{name!r} is no model name", hint="letters, digits, `_`, `-` and `.`")
         await self._manage(lambda client: client.register(file, name, parameters, timeout=WORKER_TIMEOUT))
 
     async def unregister(self, name: str, version: str | None) -> None:

@@ -16,6 +16,8 @@ from asteria_tui.session import Session, open_project
 from asteria_tui.state import State
 
 Action = Callable[[Session], Awaitable[ExitCode | None]]
+ABOUT_SERVER = {"stop", "status", "keys", "models"}
+"""Steps that need what runs, not what asteria.toml says by now."""
 Finish = Callable[[State, Renderer], None]
 
 
@@ -33,7 +35,7 @@ def perform(
     Without `narrate` only a failure is shown as it happens. `finish` prints the result from the state that the
     events add up to; it is not called after a failure.
     """
-    chosen = project or open_project(options.project, options.overrides)
+    chosen = project or open_project(options.project, options.overrides, is_about_server=stage in ABOUT_SERVER)
     renderer = Renderer(options)
     return asyncio.run(_perform(chosen, stage, action, renderer, narrate=narrate, finish=finish))
 

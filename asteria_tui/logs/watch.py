@@ -30,6 +30,7 @@ class CauseWatch:
         self._sources = sources
         self._parser = Parser()
         self._ready: set[str] = set()
+        self._ready_at: dict[str, float] = {}
 
     @functools.cached_property
     def _causes(self) -> Causes:
@@ -48,6 +49,10 @@ class CauseWatch:
         self.poll()
         return self._causes.rows
 
+    def ready_at(self, model: str) -> float:
+        """When a worker of the model last became ready, in the part of the log that was read."""
+        return self._ready_at.get(model, 0.0)
+
     def saw_ready(self, model: str) -> bool:
         """Whether a worker of the model became ready since this was last asked."""
         seen = model in self._ready
@@ -59,5 +64,6 @@ class CauseWatch:
             for record in self._parser.parse(self._parts.of(data)):
                 if record.model and record.text.endswith(_READY):
                     self._ready.add(record.model)
+                    self._ready_at[record.model] = record.time or 0.0
                 yield record
         yield from self._parser.flush()

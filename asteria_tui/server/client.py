@@ -72,6 +72,10 @@ class Client:
         answer = await self._manage("GET", f"/models/{_part(name)}/{_part(version)}", parameters)
         return list(answer.body)
 
+    async def default_version(self, name: str) -> str:
+        """The version that a request without one goes to; raises ServerError for an unknown model."""
+        return str((await self._manage("GET", f"/models/{_part(name)}")).body[0]["modelVersion"])
+
     async def register(self, file: str, name: str | None, parameters: Mapping[str, int], timeout: float) -> Answer:
         """Loads an archive of the store and waits for its workers; never with a body (facts section 2)."""
         query: dict[str, str | int] = {"url": file, "synchronous": "true", **parameters}
@@ -178,7 +182,8 @@ class Client:
                 method, base + path, params=dict(query), timeout=timeout, headers=headers, **request
             )
         except httpx.TimeoutException as error:
-            raise InferenceError(
+            kind = InferenceError if path.startswith("/predictions/") else ServerError
+            raise kind(
                 f"no answer within {timeout:.0f} s",
                 detail=f"{method} {path}",
                 hint="`asteria-tui status` tells whether a worker is ready and how many requests wait",
@@ -190,7 +195,7 @@ class Client:
         except httpx.TransportError as error:
             raise ServerError(
                 "the server ended the connection without an answer",
-                detail=f"{method} {path}: {error or type(error).__name__}",
+                detail=f"{method} {path}: {str(error) or type(error).__name__}",
                 hint="`asteria-tui status` tells whether it still runs",
             ) from error
         return _answer(response, (time.perf_counter() - begun) * 1000)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from asteria_tui.config import Project
 from asteria_tui.errors import TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged
 from asteria_tui.logs.history import CONSOLE_FILE, start_run
-from asteria_tui.process import ProcessId, start, stop_tree
+from asteria_tui.process import ProcessId, start, stop_tree, uninterrupted
 from asteria_tui.targets.console import last_words, until_started
 from asteria_tui.targets.ports import claim_ports
 from asteria_tui.targets.runtime import Runtime, find_runtime
@@ -72,23 +73,24 @@ class LocalTarget:
         ports = claim_ports(Ports.wanted(self.project.settings.server))
         await self.stop(emit)
         make_state_dir(self.project)
-        start_run(self.project.history_dir, self.project.logs_dir)
-        temporary = self._make_temporary()
         record = new_record(self.project, ports, models)
-        command = self._write_config(runtime, record, models, temporary)
-        emit(CommandRan(command=" ".join(command)))
-        emit(ServerChanged(state="starting", target="local"))
+        process = None
         try:
-            process = start(command, cwd=self.directory, env=environment(os.environ, temporary), console=self._console)
-        except OSError as error:
-            raise TargetError(f"Java does not start: {command[0]}", detail=str(error)) from error
-        record = msgspec.structs.replace(record, process=ProcessId.of(process.pid), temporary=str(temporary))
-        save_record(self.project, record)
-        try:
-            await until_started(self._console, lambda: _exit_status(process), emit)
-        except BaseException:
+            start_run(self.project.history_dir, self.project.logs_dir)
+            record = msgspec.structs.replace(record, temporary=str(self._make_temporary()))
+            command = self._write_config(runtime, record, models)
+            emit(CommandRan(command=" ".join(command)))
+            emit(ServerChanged(state="starting", target="local"))
+            seen = environment(os.environ, record.temporary)
+            process = start(command, cwd=self.directory, env=seen, console=self._console)
+            record = msgspec.structs.replace(record, process=ProcessId.of(process.pid))
+            save_record(self.project, record)
+            await until_started(self._console, partial(_exit_status, process), emit)
+        except BaseException as error:
             # Also when interrupted: whoever started it and can't hand it over ends it.
-            await asyncio.shield(self.stop(emit))
+            await uninterrupted(self._end(record))
+            if isinstance(error, OSError):
+                raise TargetError("the server could not be started", detail=str(error)) from error
             raise
         return record
 
@@ -100,7 +102,11 @@ class LocalTarget:
         was_alive = record.process.is_alive
         if was_alive:
             emit(ServerChanged(state="stopping", target="local", pid=record.process.pid))
-        if not await stop_tree(record.process):
+        await self._end(record)
+        return was_alive
+
+    async def _end(self, record: ServerRecord) -> None:
+        if record.process is not None and not await stop_tree(record.process):
             raise TargetError(
                 f"the server (pid {record.process.pid}) did not end",
                 hint="see what holds it: a process in uninterruptible sleep outlives even SIGKILL",
@@ -110,7 +116,6 @@ class LocalTarget:
         for name in (KEY_FILE, PROPERTIES_FILE, LOG_LAYOUT_FILE):
             (self.directory / name).unlink(missing_ok=True)
         forget_record(self.project)
-        return was_alive
 
     async def read_key_file(self) -> tuple[bytes, float] | None:
         file = self.directory / KEY_FILE
@@ -163,9 +168,7 @@ class LocalTarget:
         short = min((tempfile.gettempdir(), "/tmp"), key=len)  # noqa: S108 mkdtemp makes a private directory in it
         return Path(tempfile.mkdtemp(prefix="asteria-", dir=short))
 
-    def _write_config(
-        self, runtime: Runtime, record: ServerRecord, models: Sequence[ServedModel], temporary: Path
-    ) -> list[str]:
+    def _write_config(self, runtime: Runtime, record: ServerRecord, models: Sequence[ServedModel]) -> list[str]:
         settings = self.project.settings.server
         store = self.project.primary_store
         config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
@@ -176,7 +179,7 @@ class LocalTarget:
             runtime.site_packages,
             runtime.python,
             directory=self.directory,
-            temporary=temporary,
+            temporary=record.temporary,
             store=store,
             options=(*JAVA_OPTIONS, *settings.java_options),
         )

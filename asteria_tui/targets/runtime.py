@@ -32,7 +32,9 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 def find_runtime(project: Project) -> Runtime:
     """Raises TargetError naming what is missing and how to get it. Imports neither torch nor ts."""
     wanted = project.settings.server.python
-    python = project.path(wanted) if wanted else Path(sys.executable)
+    # A bare name is looked for where a shell would.
+    found = shutil.which(wanted) if wanted and "/" not in wanted else None
+    python = Path(found) if found else project.path(wanted) if wanted else Path(sys.executable)
     return Runtime(java=find_java(), python=python, site_packages=_site_packages(python))
 
 

@@ -185,8 +185,12 @@ def save_record(project: Project, record: ServerRecord) -> None:
     """Atomic: a reader sees the old record or the new one."""
     file = make_state_dir(project) / STATE_FILE
     partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-    partial.replace(file)
+    try:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def forget_record(project: Project) -> None:

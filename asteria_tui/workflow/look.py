@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from asteria_tui.errors import AsteriaError, ExitCode
@@ -34,7 +36,7 @@ async def look(work: Work) -> ExitCode:
         except AsteriaError as error:
             work.emit(msgspec.structs.replace(server, state="unwell", reason=error.title))
             return ExitCode.UNWELL
-    reason = not_ready(models)
+    reason = not_ready(models, record.models)
     work.emit(msgspec.structs.replace(server, state="unwell" if reason else "running", reason=reason))
     return ExitCode.UNWELL if reason else ExitCode.DONE
 
@@ -62,10 +64,13 @@ def worker_is_ready(worker: Worker) -> bool:
     return worker.status == "READY"
 
 
-def not_ready(models: list[Model]) -> str:
+def not_ready(models: list[Model], wanted: Iterable[str]) -> str:
     """Why the server as a whole is not ready, in one line; empty when it is."""
     if not models:
         return "no model is registered"
+    missing = set(wanted) - {model.name for model in models}
+    if missing:
+        return f"{', '.join(sorted(missing))}: not served; `asteria-tui logs --tracebacks` shows why"
     for model in models:
         if not model.is_ready:
             cause = next((worker.cause for worker in model.workers if worker.cause), None)

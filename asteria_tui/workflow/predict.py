@@ -14,6 +14,8 @@ from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.workflow.ready import explained, for_memory, unavailable, watch_answer
 from asteria_tui.workflow.stage import Attached, StageReport, stage
 
+TOO_LARGE = 413
+"""TorchServe's own answer in spite of its empty body (facts/torchserve section 7)."""
 ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
 
@@ -37,7 +39,6 @@ async def prove(server: Attached, name: str, settings: ModelSettings) -> Predict
 async def _predict(
     server: Attached, name: str, payload: Payload, settings: ModelSettings, report: StageReport
 ) -> Predicted:
-    server.watch.poll()  # what came before this request is not its cause
     server.work.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
     begun = time.time()
     answer = await _answer(server, name, payload, settings)
@@ -78,7 +79,7 @@ async def _answer(server: Attached, name: str, payload: Payload, settings: Model
 
 async def _error(server: Attached, name: str, answer: Answer, begun: float) -> AsteriaError:
     asked = f"POST /predictions/{name}"
-    if not answer.type:
+    if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.
         said = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
         return InferenceError(f"the model answered {answer.status}", detail=str(said), hint="mend the payload")
@@ -86,7 +87,7 @@ async def _error(server: Attached, name: str, answer: Answer, begun: float) -> A
     if answer.type == "ServiceUnavailableException":
         return await unavailable(server, name, error)
     if isinstance(error, InferenceError):
-        return await for_memory(server, await explained(server, error, name, "inference", ""), begun)
+        return await for_memory(server, await explained(server, error, name, begun, "inference", ""), begun)
     return error
 
 

@@ -21,12 +21,15 @@ CAUSE_TIMEOUT = 2.0
 """Seconds that the log may lag behind an answer; a traceback ends with half a second of silence."""
 
 
-async def wait_ready(server: Attached, name: str, version: str, timeout: float) -> Model:
-    """Waits until a worker of the model is READY; raises ServerError, with the cause as soon as it is known."""
+async def wait_ready(server: Attached, name: str, version: str, since: float, timeout: float) -> Model:
+    """Waits until a worker of the model is READY; raises ServerError, with the cause as soon as it is known.
+
+    What failed before `since` (seconds since the epoch) is mended by now, or another matter.
+    """
     begun = time.monotonic()
     described = told = 0.0
     while True:
-        cause = latest(server.watch.poll(), name, "load", "start")
+        cause = latest(server.watch.rows(), name, since, "load", "start")
         if cause is not None:
             raise caused(ServerError(f"the worker of {name} does not start"), cause)
         waited = time.monotonic() - begun
@@ -59,11 +62,11 @@ async def _describe(server: Attached, name: str, version: str) -> Model:
         raise
 
 
-async def explained(server: Attached, error: AsteriaError, name: str, *phases: str) -> AsteriaError:
-    """The same failure with its cause, where the log tells one within a moment."""
+async def explained(server: Attached, error: AsteriaError, name: str, since: float, *phases: str) -> AsteriaError:
+    """The same failure with its cause, where the log tells one of after `since` within a moment."""
     end = time.monotonic() + CAUSE_TIMEOUT
     while time.monotonic() < end:
-        cause = latest(server.watch.poll(), name, *phases)
+        cause = latest(server.watch.rows(), name, since, *phases)
         if cause is not None:
             return caused(error, cause)
         await asyncio.sleep(POLL)
@@ -85,9 +88,16 @@ async def for_memory(server: Attached, error: AsteriaError, since: float) -> Ast
     )
 
 
-def latest(causes: list[Cause], name: str, *phases: str) -> Cause | None:
-    """The newest cause of a model in one of the phases."""
-    return next((cause for cause in reversed(causes) if cause.model in {name, None} and cause.phase in phases), None)
+def latest(causes: list[Cause], name: str, since: float, *phases: str) -> Cause | None:
+    """The newest cause of a model in one of the phases, unless it is older than `since`."""
+    return next(
+        (
+            cause
+            for cause in reversed(causes)
+            if cause.model in {name, None} and cause.phase in phases and cause.last_at >= since
+        ),
+        None,
+    )
 
 
 async def watch_answer(server: Attached, name: str, answer: asyncio.Task[Answer]) -> None:
@@ -111,7 +121,9 @@ async def watch_answer(server: Attached, name: str, answer: asyncio.Task[Answer]
             not_ready_since = None
             continue
         not_ready_since = not_ready_since or time.monotonic()
-        cause = latest(open_watch(server.work).rows(), name, "load", "start")
+        watch = open_watch(server.work)
+        # A cause that a ready worker came after was mended: this worker may only be starting again.
+        cause = latest(watch.rows(), name, watch.ready_at(name), "load", "start")
         if cause is not None and time.monotonic() - not_ready_since >= CAUSE_TIMEOUT:
             raise caused(ServerError(f"no worker of {name} is ready, and the request would wait for ever"), cause)
 

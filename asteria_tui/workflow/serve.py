@@ -10,9 +10,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
+import msgspec
+
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
+from asteria_tui.process import uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
 from asteria_tui.targets import open_target
@@ -41,11 +44,12 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
     async with locked(work):
         served = await package(work, models, archiver)
         record, is_new = await _started(work, served)
+        is_all = models.keys() == work.project.settings.models.keys()
         try:
-            failures = await _proven(work, record, served, is_new=is_new)
+            failures = await _proven(work, record, served, is_new=is_new, is_all=is_all)
         except (AsteriaError, asyncio.CancelledError):
             if is_new:
-                await asyncio.shield(work.target.stop(work.emit))
+                await uninterrupted(work.target.stop(work.emit))
                 work.emit(ServerChanged(state="stopped"))
             raise
         if failures:
@@ -55,7 +59,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
 async def down(work: Work) -> bool:
     """Ends the server and all that it left; False when none ran; raises TargetError."""
     async with locked(work), stage(work.emit, "stop") as report:
-        was_running = await work.target.stop(work.emit)
+        was_running = await uninterrupted(work.target.stop(work.emit))
         report.summary = "stopped" if was_running else "no server was running"
         report.unchanged = not was_running
         work.emit(ServerChanged(state="stopped"))
@@ -103,8 +107,10 @@ async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRec
             report.unchanged = True
         else:
             if record is not None:
+                # What can't be started again is not stopped.
+                await work.target.check()
                 work.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
-                await work.target.stop(work.emit)
+                await uninterrupted(work.target.stop(work.emit))
             record = await work.target.start(models, work.emit)
         report.summary = record.inference
         work.emit(running(record))
@@ -144,11 +150,16 @@ def running(record: ServerRecord) -> ServerChanged:
     )
 
 
-async def _proven(work: Work, record: ServerRecord, models: list[ServedModel], *, is_new: bool) -> list[AsteriaError]:
+async def _proven(
+    work: Work, record: ServerRecord, models: list[ServedModel], *, is_new: bool, is_all: bool
+) -> list[AsteriaError]:
     """The stages ready, keys and predict; returns what failed, and raises it when no model is ready at all."""
     failures: list[AsteriaError] = []
     async with work.client(record) as client:
-        server = Attached(work, client, open_watch(work))
+        # The log of a server that runs on tells of failures that were mended long ago.
+        server = Attached(work, client, open_watch(work) if is_new else open_watch(work, look_back=0))
+        if is_all and not is_new:
+            await _unload_removed(server, record)
         ready = []
         for model in models:
             try:
@@ -174,13 +185,13 @@ async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
         record = await server.work.target.find()
         if record is None:
             raise ServerError("the server ended", detail=server.work.target.describe_end())
-        if not is_new:
-            report.unchanged = await _is_served(server, record, model)
-            if not report.unchanged:
-                await _load(server, record, model)
-        begun = time.time()
+        begun = record.started_at if is_new else time.time()
+        found = None if is_new else await _served(server, record, model)
+        report.unchanged = found is not None
+        if found is None and not is_new:
+            await _load(server, record, model)
         try:
-            found = await wait_ready(server, model.name, model.version, model.settings.startup_timeout)
+            found = found or await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
         except ServerError as error:
             await _end_retries(server, model)
             told = await for_memory(server, error, begun)
@@ -191,28 +202,45 @@ async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
         report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
 
 
-async def _is_served(server: Attached, record: ServerRecord, model: ServedModel) -> bool:
-    """Whether the very archive is loaded, served as wanted, and ready."""
+async def _served(server: Attached, record: ServerRecord, model: ServedModel) -> Model | None:
+    """The model, if the very archive is loaded, served as wanted, and ready."""
     if record.models.get(model.name) != LoadedModel.of(model):
-        return False
-    return any(found.is_ready and found.version == model.version for found in await _versions(server, model.name))
+        return None
+    found = await _versions(server, model.name)
+    return next((one for one in found if one.is_ready and one.version == model.version), None)
+
+
+async def _unload_removed(server: Attached, record: ServerRecord) -> None:
+    """What was loaded for a model that is no longer in the project goes."""
+    for name in record.models.keys() - server.work.project.settings.models.keys():
+        await _unload(server, name)
+        record = with_model(record, name, None)
+        save_record(server.work.project, record)
+
+
+async def _unload(server: Attached, name: str) -> None:
+    """Every version; the default one can only be removed last (facts/torchserve section 2)."""
+    versions = await _versions(server, name)
+    if versions:
+        default = await server.client.default_version(name)
+        for found in sorted(versions, key=lambda found: found.version == default):
+            await server.client.unregister(name, found.version)
 
 
 async def _load(server: Attached, record: ServerRecord, model: ServedModel) -> None:
     """Registers an archive in place of what is loaded under its name; raises ServerError with its cause."""
-    server.watch.poll()
-    # The default version can only be removed last (facts/torchserve section 2).
-    for found in reversed(await _versions(server, model.name)):
-        await server.client.unregister(found.name, found.version)
+    begun = time.time()
+    await _unload(server, model.name)
     project = server.work.project
-    save_record(project, with_model(record, model.name, None))
+    # Wanted and not there: `status` says so until it is.
+    save_record(project, with_model(record, model.name, msgspec.structs.replace(LoadedModel.of(model), sha256="")))
     try:
         await server.client.register(
             model.file, model.name, model.register_parameters, model.settings.startup_timeout + 30.0
         )
     except ServerError as error:
         await _end_retries(server, model)
-        raise await explained(server, error, model.name, "load", "start") from error
+        raise await explained(server, error, model.name, begun, "load", "start") from error
     save_record(project, with_model(record, model.name, LoadedModel.of(model)))
 
 
