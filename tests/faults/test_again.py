@@ -42,7 +42,7 @@ def test_a_setting_that_cannot_work_leaves_the_server_running(make_folder: MakeF
     folder.run("up")
     java = folder.java.pid
     toml = (folder.path / "asteria.toml").read_text()
-    for bad, code in (('python = "/usr/bin/false"', 3), ("inference_port = 70000", 2), ("nonsense = 1", 2)):
+    for bad, code in (('python = "/usr/bin/false"', 3), ("token_expiration_minutes = -1", 2), ("nonsense = 1", 2)):
         (folder.path / "asteria.toml").write_text(f"{toml}\n[server]\n{bad}\n")
         folder.run("up", code=code)
         # A project file that can't be read keeps nobody from looking at the server, or from stopping it.
