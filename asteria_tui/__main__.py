@@ -50,6 +50,9 @@ def _for_the_screen() -> argparse.Namespace | None:
 
 def _screen(given: argparse.Namespace) -> int:
     """The screen, and the errors that keep it from opening."""
+    import gc
+
+    gc.disable()  # until the screen is painted: a tenth of the imports was spent on looking for garbage
     from pathlib import Path
 
     from asteria_tui.errors import AsteriaError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar
@@ -58,6 +59,11 @@ class AsteriaApp(App[str]):
         """Cleans up after the terminal has gone."""
         self._is_stale = False
         self._watching: list[asyncio.Task[None]] = []
+        # Now, not on mount: then all styles would be parsed twice before the first paint.
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        chosen = self.settings.theme or self.remembered.theme
+        self.theme = chosen if chosen in self.available_themes else DARK.name
 
     @property
     def state(self) -> State:
@@ -90,16 +96,13 @@ class AsteriaApp(App[str]):
 
     def on_mount(self) -> None:
         self.animation_level = "none"
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        chosen = self.settings.theme or self.remembered.theme
-        self.theme = chosen if chosen in self.available_themes else DARK.name
         self.set_keymap(self.settings.keys)
         self.call_after_refresh(self._begin)
 
     async def _begin(self) -> None:
         """What may cost time: after the first paint."""
         await self.workbench.fill()
+        gc.enable()
         logs = self.workbench.logs
         logs.view.follow, logs.view.wrap = self.remembered.follow, self.remembered.wrap
         if self.remembered.sample:

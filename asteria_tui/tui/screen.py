@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
 AROUND = 12
 """Log records shown on each side of a failure."""
-
-
+PANEL_STYLES = Path(__file__).parent / "panels.tcss"
 WIDTHS = [(0, "-too-narrow"), (40, "-narrow"), (80, "-medium"), (120, "-wide")]
 HEIGHTS = [(0, "-too-short"), (10, "-short"), (20, "-tall")]
 
@@ -75,6 +75,7 @@ class Workbench(Screen[None]):
         from asteria_tui.tui.panels.logs import LogsPanel
         from asteria_tui.tui.panels.request import RequestPanel
 
+        self.app.stylesheet.read(PANEL_STYLES)
         right = self.query_one("#right", Vertical)
         async with self.batch():
             await right.remove_children()
