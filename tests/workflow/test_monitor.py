@@ -33,6 +33,9 @@ class Target:
     async def vitals(self, record):
         return Vitals(memory_bytes=200, cpu_seconds=1.0)
 
+    def ended(self):
+        return None
+
 
 class World:
     """A project, its state, and a monitor that looks as fast as it may."""
