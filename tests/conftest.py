@@ -59,7 +59,9 @@ class Folder:
 
     def __init__(self, path: Path, **env: str) -> None:
         self.path = path
-        self.env = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"} | FREE_PORTS | env
+        # Commands are started hundreds of times: as for a user, only the first one compiles.
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.env = kept | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"} | FREE_PORTS | env
 
     def write(self, name: str, text: str) -> Path:
         file = self.path / name
