@@ -10,6 +10,8 @@ import pytest
 from asteria_tui.cli.main import _leading_flags
 from tests.conftest import COMMAND, MakeFolder
 
+TO_NOBODY = "no server of this project is running"
+
 
 @pytest.mark.parametrize(
     ("given", "flags"),
@@ -30,7 +32,7 @@ def test_leading_flags_reach_the_command(make_folder: MakeFolder):
     folder = make_folder("there")
     folder.path = folder.path.parent
     failed = folder.run("-C", "there", "--json", "predict", code=4).one("stage_failed")
-    assert failed["title"] == "no server of this project is running"
+    assert failed["title"] == TO_NOBODY
     assert folder.run("--json", "-C", "there", "models", "list", code=4).one("stage_failed")["stage"] == "models"
     assert folder.run("--json", "-C", "there", "models", code=4).one("stage_failed")["stage"] == "models"
     assert "No such command 'nonsense'" in folder.run("-q", "nonsense", code=2).err
@@ -67,3 +69,20 @@ def test_an_interruption_while_it_starts_is_silent(make_folder: MakeFolder):
         [COMMAND[0], "early.py", "status"], cwd=folder.path, env=folder.env, capture_output=True, check=False
     )
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGINT, b"")
+
+
+def test_a_payload_is_read_before_anything_is_asked_of_a_server(make_folder: MakeFolder):
+    folder = make_folder()
+    for arguments, said in {
+        ("first", "-d", "1"): "first and -d are two payloads",
+        ("first", "-m", "other"): "model other is not of this project",
+        ("-m", "other"): "-d JSON, @FILE or - give a payload for it",
+    }.items():
+        assert said in folder.run("predict", *arguments, code=2).err
+    assert TO_NOBODY in folder.run("predict", "-m", "other", "-d", "1", code=4).err
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" predict - <&-', "sh", *COMMAND],
+        cwd=folder.path, env=folder.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert closed.returncode == 2
+    assert "standard input is closed" in closed.stderr
