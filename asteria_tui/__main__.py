@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
-from asteria_tui.cli.commands import COMMANDS, COMPLETION
-from asteria_tui.errors import ExitCode
-
+TYPE_CHECKING = False  # as typing has it, whose import takes a while in which nobody would catch an interruption
 if TYPE_CHECKING:
     import argparse
 
 
 def main() -> None:
+    try:
+        _main()
+    except KeyboardInterrupt:
+        # Before a command has made its own arrangements for an interruption there is nothing to end.
+        from asteria_tui.errors import ExitCode
+
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _main() -> None:
     from asteria_tui.cli.main import main as run_command
+    from asteria_tui.errors import ExitCode
 
     given = None if _is_command() else _for_the_screen()
     if given is None:
@@ -28,6 +36,8 @@ def main() -> None:
 
 def _is_command() -> bool:
     """Most calls name one, or a shell asks for completions: they need not wait for what the screen's flags cost."""
+    from asteria_tui.cli.commands import COMMANDS, COMPLETION
+
     words = {*COMMANDS, "-h", "--help", "--version"}
     return COMPLETION in os.environ or (len(sys.argv) > 1 and sys.argv[1] in words)
 

@@ -77,7 +77,7 @@ def inspect(path: Path, progress: Progress | None = None) -> ArchiveReport:
         members=tuple(_member(info) for info in infos),
         manifest=manifest,
         model_name=_text(model.get("modelName")),
-        version=_text(model.get("modelVersion")),
+        version=_version(model.get("modelVersion")),
         entry_point=entry_point,
         warnings=tuple(warnings),
     )
@@ -162,7 +162,9 @@ def _manifest(archive: zipfile.ZipFile, warnings: list[str]) -> dict[str, Any] |
     names = set(archive.namelist())
     for key in ("serializedFile", "modelFile", "requirementsFile", "configFile"):
         named = _model(manifest).get(key)
-        if named and named not in names:
+        if named is not None and not isinstance(named, str):
+            warnings.append(f"the {key} of the manifest is no text: {json.dumps(named)}")
+        elif named and named not in names:
             warnings.append(f"the manifest names the {key} {named}, which is not there")
     return manifest
 
@@ -174,6 +176,11 @@ def _model(manifest: dict[str, Any] | None) -> dict[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _version(value: object) -> str | None:
+    """A number counts as its text."""
+    return json.dumps(value) if isinstance(value, int | float) else _text(value)
 
 
 def _entry_point(archive: zipfile.ZipFile, manifest: dict[str, Any] | None, warnings: list[str]) -> str:

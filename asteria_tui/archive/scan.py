@@ -78,7 +78,7 @@ def scan(path: Path, progress: Progress | None = None) -> ScanReport:
     with reading(path), path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                weights = manifest_model(archive).get("serializedFile")
+                weights = str(manifest_model(archive).get("serializedFile"))
         except UNREADABLE as error:
             raise ArchiveError(f"{path} is truncated or damaged", detail=str(error)) from error
         scanner.scan_zip(file, "", {weights}, progress)

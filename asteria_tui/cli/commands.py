@@ -10,6 +10,8 @@ class Command(NamedTuple):
     """In this package; the function has the command's name, or the module adds a group of commands."""
     summary: str
     group: str
+    is_group: bool = False
+    """Whether a verb follows it."""
     default: str = ""
     """Of a group of commands: the one that is meant where none is named."""
 
@@ -24,11 +26,17 @@ COMMANDS = {
     "predict": Command("testing", "Send one payload; without any, the model's first sample.", "Ask"),
     "keys": Command("testing", "The tokens of the running server, masked unless asked.", "Ask"),
     "logs": Command("logs", "What the server says, or the causes of what went wrong.", "Ask"),
-    "models": Command("models", "What the server has registered: list, show, register, scale and more.", "Ask", "list"),
+    "models": Command(
+        "models",
+        "What the server has registered: list, show, register, scale and more.",
+        "Ask",
+        is_group=True,
+        default="list",
+    ),
     "init": Command("packaging", "Write asteria.toml from what lies in the folder.", "Package"),
     "package": Command("packaging", "Build the archives into the primary store and every mirror.", "Package"),
     "inspect": Command("packaging", "Look into an archive: members, manifest, entry point, pickle scan.", "Package"),
     "stores": Command("stores", "Compare sources, stores and the loaded model by SHA-256; --sync copies.", "Package"),
-    "image": Command("image", "The container image: build.", "Package"),
-    "export": Command("export", "What asteria-tui does, for other tools: compose.", "Package"),
+    "image": Command("image", "The container image: build.", "Package", is_group=True),
+    "export": Command("export", "What asteria-tui does, for other tools: compose.", "Package", is_group=True),
 }

@@ -16,14 +16,15 @@ from asteria_tui.errors import AsteriaError, ExitCode
 DESCRIPTION = "A workbench for TorchServe on your own machine: package, serve, read tokens, follow logs, predict."
 
 
+PLAIN_FLAGS = ("--json", "-q", "--quiet", "-v", "--verbose")
+VALUED_FLAGS = ("-C", "--project", "--target")
+"""What every command takes, and what may stand before its name, too."""
+BROKEN_PIPE = 128 + 13
+"""What a shell makes of a program that SIGPIPE ends."""
+
+
 def main() -> None:
-    arguments = sys.argv[1:]
-    if arguments in (["-h"], ["--help"]):
-        print_help()
-    elif arguments == ["--version"]:
-        print(__version__)  # noqa: T201
-    else:
-        sys.exit(_guarded(arguments))
+    sys.exit(_guarded(sys.argv[1:]))
 
 
 def print_help() -> None:
@@ -55,20 +56,33 @@ def _guarded(arguments: list[str]) -> int:
     """Runs a command; whatever it raises becomes a message and an exit status."""
     is_verbose = bool({"-v", "--verbose"} & set(arguments))
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        print(end="", flush=True)  # noqa: T201 so that a broken pipe is met here
     except AsteriaError as error:
         _tell(error, arguments)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has seen enough; without this Python complains once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return _unread()
+    except SystemExit as ended:
+        # Click makes an exit of every broken pipe, and one that it does not tell from other failures.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return _unread()
+        raise
     except Exception as error:  # the outer edge: a bug of ours, told as one
         if is_verbose:
             raise
         hint = "run it again with -v for the traceback"
         _tell(AsteriaError(f"a bug in asteria-tui: {type(error).__name__}: {error}", hint=hint), arguments)
         return ExitCode.FAILED
+    return code
+
+
+def _unread() -> int:
+    """Whoever read our output has seen enough; without this Python complains once more while it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    return BROKEN_PIPE
 
 
 def _tell(error: AsteriaError, arguments: list[str]) -> None:
@@ -79,15 +93,39 @@ def _tell(error: AsteriaError, arguments: list[str]) -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments in (["-h"], ["--help"]):
+        print_help()
+        return ExitCode.DONE
+    if arguments == ["--version"]:
+        print(__version__)  # noqa: T201
+        return ExitCode.DONE
     from asteria_tui.cli.app import make_app
 
     if COMPLETION in os.environ:
         make_app(list(COMMANDS))(prog_name="asteria-tui")
-    name, *rest = arguments
-    if name not in COMMANDS:
-        make_app(list(COMMANDS))(arguments)
-    default = COMMANDS[name].default
-    if default and not {"-h", "--help"} & set(rest) and (not rest or rest[0].startswith("-")):
-        rest = [default, *rest]
-    make_app([name])([name, *rest])
+    flags, words = _leading_flags(arguments)
+    if not words or words[0] not in COMMANDS:
+        make_app(list(COMMANDS))(words or arguments)
+    name, *rest = words
+    command = COMMANDS[name]
+    if command.default and not {"-h", "--help"} & set(rest) and (not rest or rest[0].startswith("-")):
+        rest = [command.default, *rest]
+    if command.is_group and not rest:
+        flags = []  # there is only help to show
+    verb, rest = (rest[:1], rest[1:]) if command.is_group else ([], rest)
+    make_app([name])([name, *verb, *flags, *rest])
     return ExitCode.DONE
+
+
+def _leading_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The common flags, with their values, that stand before the command; and what follows them."""
+    end = 0
+    while end < len(arguments):
+        flag = arguments[end]
+        if flag in VALUED_FLAGS and end + 1 < len(arguments):
+            end += 2
+        elif flag in PLAIN_FLAGS or flag.startswith(("--project=", "--target=")):
+            end += 1
+        else:
+            break
+    return arguments[:end], arguments[end:]

@@ -39,11 +39,11 @@ def list_models(options: Options) -> int:
 
 
 def show(options: Options, name: Name) -> int:
-    """All that the server tells of one model, the handler's own description included."""
+    """All that the server tells of each version of a model, the handler's own description included."""
 
     async def act(session: Session) -> None:
-        answer = await session.describe(name)
-        print_value(answer)
+        for version in await session.describe(name):
+            print_value(version)
 
     return perform(options, "models", act, narrate=False)
 

@@ -11,6 +11,7 @@ import typer
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer, duration, print_value
 from asteria_tui.cli.run import perform
+from asteria_tui.errors import ConfigError
 from asteria_tui.events import Key
 from asteria_tui.inference.payload import read_payload
 from asteria_tui.session import Session, open_project
@@ -26,9 +27,13 @@ def keys(
 ) -> int:
     """The tokens of the running server, masked unless asked."""
 
-    def finish(state: State, _: Renderer) -> None:
-        for key in state.keys if not options.json else ():
+    def finish(state: State, renderer: Renderer) -> None:
+        if options.json:
+            return
+        for key in state.keys:
             print_value(f"{key.kind:<10}  {key.token}  {_left(key)}")
+        if not state.keys:
+            renderer.say("the server runs without tokens: anyone who can reach it may use it")
 
     return perform(options, "keys", lambda session: session.keys(reveal=reveal, renew=renew), finish=finish)
 
@@ -52,7 +57,10 @@ def predict(
     """Send one payload; without any, the model's first sample."""
     project = open_project(options.project, options.overrides)
     name = model or project.model()[0]
-    stdin = sys.stdin.buffer if sample == "-" else None
+    if sample is not None and data is not None:
+        raise ConfigError(f"{sample} and -d are two payloads", hint="give one of them")
+    # Python has no stdin at all where it was closed.
+    stdin = sys.stdin.buffer if sample == "-" and sys.stdin is not None else None
     payload = read_payload(project, name, sample, data=data, stdin=stdin, content_type=content_type)
 
     async def send(session: Session) -> None:

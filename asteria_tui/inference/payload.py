@@ -64,11 +64,19 @@ def read_payload(
     if data is not None:
         return checked(Payload(name="data", content=data.encode(), content_type=content_type or JSON_TYPE))
     if given == "-":
-        content = stdin.read() if stdin is not None else b""
+        if stdin is None:
+            raise ConfigError("standard input is closed", hint="-d JSON and @FILE give a payload, too")
+        content = stdin.read()
         return checked(Payload(name="stdin", content=content, content_type=content_type or JSON_TYPE))
     if given is not None and given.startswith("@"):
         return from_file(Path(given[1:]).expanduser(), Path(given[1:]).name, content_type)
-    _, model = project.model(name)
+    model = project.settings.models.get(name)
+    if model is None:
+        raise ConfigError(
+            f"model {name} is not of this project, so it has no samples",
+            detail=f"the models of the project are: {', '.join(project.settings.models) or 'none'}",
+            hint="-d JSON, @FILE or - give a payload for it",
+        )
     samples = sample_files(project, model)
     if not samples:
         raise ConfigError(

@@ -20,6 +20,10 @@ _AFTERMATH = re.compile(r"5\d\d - (?:Unknown exception|System out of memory)$")
 _DIED = "Worker died"
 _DIED_MESSAGE = "no traceback: it was killed, ran out of memory or ended itself"
 _JAVA = re.compile(r"^ ?(?:[\w$]+\.)+([\w$]+(?:Exception|Error))(?:: (.*))?$", re.MULTILINE)
+# An answer over max_response_size: Java closes the connection on a thread of its own, the worker dies of that.
+_TOO_LONG = re.compile(r"TooLongFrameException: ([^\t]+?)(?=\n\t|$)")
+_DISCONNECTED = re.compile(r"(\d+) Worker disconnected\.")
+_CONNECTION_ENDED = ("BrokenPipeError", "ConnectionResetError")
 _WORKER_ERROR = "Backend worker error"
 _MODEL_DROPPED = re.compile(r"Failed to load model: (.+?)(?:\.mar)?$", re.MULTILINE)
 # What a server says that cannot start, on its console only (facts section 6, "Start failure").
@@ -36,7 +40,9 @@ _VARIABLE = re.compile(
 )
 
 # What stands in every part of a log that tells a cause, or the retry after one.
-_TELLING = tuple(b"Traceback (most|State change|Retry worker|Auto recovery|Failed to load|worker error".split(b"|"))
+_TELLING = tuple(
+    b"Traceback (most|State change|Retry worker|Auto recovery|Failed to load|worker error|TooLongFrame".split(b"|")
+)
 _HEADING = 8_192
 
 _Key = tuple[object, ...]
@@ -54,6 +60,10 @@ class Causes:
         self._retries: dict[str, float] = {}
         self._reasons: dict[str, tuple[str, str]] = {}
         self._deaths: dict[str, Cause] = {}
+        self._too_long: dict[str, str] = {}
+        """By thread of the server what it said of an answer, until it tells whose answer it was."""
+        self._cut_off: set[str] = set()
+        """The workers whose connection the server closed."""
         self._now = 0.0
 
     @property
@@ -77,6 +87,8 @@ class Causes:
                 self._trace(block, changed)
             if record.source == "server" and record.worker:
                 self._of_worker_thread(record, record.worker, changed)
+            elif record.source == "server" and self._is_cut_off(record):
+                pass  # a worker's thread will tell of its death
             elif record.source == "server" and (dropped := _MODEL_DROPPED.match(record.text)):
                 self._add(_dropped(record, dropped[1]), changed)
             elif record.source == "console" and (match := _NO_START.match(record.text)):
@@ -106,6 +118,8 @@ class Causes:
     def _trace(self, block: Block, changed: dict[_Key, Cause]) -> None:
         cause = cause_of(block, self.sources)
         worker = block.worker
+        if worker in self._cut_off and cause.exception in _CONNECTION_ENDED:
+            return
         if worker and block.phase != "inference":
             # A worker survives what an inference raises; any other traceback explains why it dies.
             previous = self._fatal_at.get(worker, 0.0)
@@ -115,6 +129,18 @@ class Causes:
                 return
         self._add(msgspec.structs.replace(cause, retry_in=self._retries.get(worker or "")), changed)
 
+    def _is_cut_off(self, record: LogRecord) -> bool:
+        """Whether the server says that it could not take an answer, for which it leaves the worker."""
+        if too_long := _TOO_LONG.search(record.text):
+            self._too_long[record.thread] = too_long[1].replace("\n", ". ")
+        elif (gone := _DISCONNECTED.match(record.text)) and record.thread in self._too_long:
+            worker = f"W-{gone[1]}"
+            self._reasons[worker] = ("TooLongFrameException", self._too_long.pop(record.thread))
+            self._cut_off.add(worker)
+        else:
+            return False
+        return True
+
     def _of_worker_thread(self, record: LogRecord, worker: str, changed: dict[_Key, Cause]) -> None:
         """Deaths, retries and recoveries, which the server tells on the thread of the worker."""
         text = record.text
@@ -123,6 +149,7 @@ class Causes:
             if after == "WORKER_STOPPED":
                 self._phases[worker] = _PHASES.get(before, "start")
             elif after == "WORKER_STARTED":
+                self._cut_off.discard(worker)
                 self._retry(worker, None, changed)
         elif text.startswith(_WORKER_ERROR) and (error := _JAVA.search(text)):
             self._reasons[worker] = (error[1], error[2] or "")
@@ -162,12 +189,20 @@ class Causes:
 
     def _retry(self, worker: str, seconds: float | None, changed: dict[_Key, Cause]) -> None:
         """The server will start `worker` again in `seconds`, or has (None)."""
-        if seconds is None:
-            self._retries.pop(worker, None)
-        else:
+        self._retries.pop(worker, None)
+        if seconds is not None:
             self._retries[worker] = seconds
-        cause = self.of_worker(worker)
-        if cause is not None and cause.retry_in != seconds and cause.phase != "inference":
+            newest = self.of_worker(worker)
+            # A worker survives what an inference raises; its death is told for itself.
+            if newest is not None and newest.phase != "inference":
+                self._set_retry(newest, seconds, changed)
+            return
+        for cause in self.rows:
+            if cause.worker == worker:
+                self._set_retry(cause, None, changed)
+
+    def _set_retry(self, cause: Cause, seconds: float | None, changed: dict[_Key, Cause]) -> None:
+        if cause.retry_in != seconds:
             cause = msgspec.structs.replace(cause, retry_in=seconds)
             self._rows[_key(cause)] = changed[_key(cause)] = cause
 

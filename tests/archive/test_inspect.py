@@ -11,6 +11,7 @@ import pytest
 from asteria_tui.archive.build import build
 from asteria_tui.archive.inspect import READ_LIMIT, inspect
 from asteria_tui.archive.official import build_official
+from asteria_tui.archive.scan import scan
 from asteria_tui.archive.sources import MANIFEST_NAME
 from asteria_tui.errors import ArchiveError
 
@@ -139,3 +140,15 @@ def test_nothing_heavy_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_manifest_of_other_types_than_the_archiver_writes(tmp_path):
+    members = [
+        (MANIFEST_NAME, manifest(modelName=["m"], modelVersion=3, serializedFile=["a"], handler={}, modelFile=1)),
+        ("h.py", FUNCTION),
+    ]
+    report = inspect(made(tmp_path, members))
+    assert (report.model_name, report.version, report.entry_point) == (None, "3", "")
+    assert 'the serializedFile of the manifest is no text: ["a"]' in report.warnings
+    assert "the modelFile of the manifest is no text: 1" in report.warnings
+    assert scan(made(tmp_path, members)).issues == 0

@@ -63,8 +63,7 @@ def test_predict_sends_what_it_was_given(shared: Folder, arguments, stdin, answe
 
 
 def test_a_model_whose_name_looks_like_a_rotation_can_be_managed(shared: Folder):
-    shown = json.loads(shared.run("models", "show", "tokenizer").out)
-    assert [model["modelVersion"] for model in shown] == ["2.1"]
+    assert [model["modelVersion"] for model in shared.run("models", "show", "tokenizer").events] == ["2.1"]
     assert json.loads(shared.run("predict", "-m", "tokenizer", "-d", "1").out) == {"echo": 1}
 
 

@@ -45,6 +45,6 @@ def test_init_writes_a_project_that_serves(tmp_path: Path):
     assert "models.echo.handler = src/echo_handler.py" in done.err
     assert "is there already" in folder.run("init", code=2).err
     folder.run("up")
-    assert json.loads(folder.run("models", "show", "echo").out)[0]["modelVersion"] == "2.0"
+    assert json.loads(folder.run("models", "show", "echo").out)["modelVersion"] == "2.0"
     assert folder.run("predict", "-d", "1").out == "ok\n"
     folder.down()

@@ -98,7 +98,7 @@ def test_a_request_to_a_crash_looping_model_gives_up_with_the_reason(make_folder
     )
     folder.run("up")
     folder.write("crash", "")
-    [worker] = json.loads(folder.run("models", "show", "echo").out)[0]["workers"]
+    [worker] = json.loads(folder.run("models", "show", "echo").out)["workers"]
     os.kill(worker["pid"], signal.SIGKILL)
     until(lambda: "told to crash" in folder.run("status", code=None).out)
     failed = folder.run("predict", "-d", "1", "--json", code=4).one("stage_failed")
@@ -109,7 +109,7 @@ def test_a_request_to_a_crash_looping_model_gives_up_with_the_reason(make_folder
 def test_a_killed_worker_comes_back_and_the_request_is_answered(make_folder: MakeFolder):
     folder = make_folder()
     folder.run("up")
-    [worker] = json.loads(folder.run("models", "show", "echo").out)[0]["workers"]
+    [worker] = json.loads(folder.run("models", "show", "echo").out)["workers"]
     os.kill(worker["pid"], signal.SIGKILL)
     # A request sent while the worker restarts waits in the queue and is then served (facts, section 7).
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}

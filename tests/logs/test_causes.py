@@ -195,3 +195,46 @@ def test_a_cause_is_known_as_soon_as_its_thread_is_silent():
     assert cause.exception == "ModuleNotFoundError"
     assert seen.of_worker("W-19001") == cause
     assert seen.close_silent(first[end].time + 5) == []
+
+
+TOO_LONG = (
+    " io.netty.handler.codec.TooLongFrameException: Message size exceed limit: 7000000\\n"
+    "Consider increasing the 'max_response_size' in 'config.properties' to fix.\\n\\tat org.pytorch.serve.Codec"
+)
+CUT_OFF = [
+    ("epoll-5-1", "o.WorkerThread", "Unknown exception", TOO_LONG),
+    ("epoll-5-1", "o.WorkerThread", "9001 Worker disconnected. WORKER_MODEL_LOADED", ""),
+    ("W-9001-m_1.0", "o.WorkerThread", "W-9001-m_1.0 State change WORKER_MODEL_LOADED -> WORKER_STOPPED", ""),
+    ("W-9001-m_1.0-stdout", "MODEL_LOG", "Backend worker process died.", ""),
+    ("W-9001-m_1.0", "o.WorkerThread", "Retry worker: 9001 in 1 seconds.", ""),
+    ("W-9001-m_1.0-stdout", "MODEL_LOG", "Traceback (most recent call last):", ""),
+    ("W-9001-m_1.0-stdout", "MODEL_LOG", "BrokenPipeError: [Errno 32] Broken pipe", ""),
+    ("W-9001-m_1.0-stdout", "o.WorkerLifeCycle", "Stopped Scanner - W-9001-m_1.0-stdout", ""),
+]
+RESTARTED = ("W-9001-m_1.0", "o.WorkerThread", "W-9001-m_1.0 State change WORKER_STOPPED -> WORKER_STARTED", "")
+
+
+def json_lines(*lines, start=1_795_411_292_000):
+    return [
+        f'{{"t":{start + 10 * n},"l":"INFO","th":"{thread}","lg":"{logger}","m":"{said}","x":"{error}"}}\n'.encode()
+        for n, (thread, logger, said, error) in enumerate(lines)
+    ]
+
+
+@pytest.mark.parametrize("order", [CUT_OFF, [*CUT_OFF[:4], *CUT_OFF[5:], CUT_OFF[4]]], ids=["death first", "last"])
+def test_an_answer_that_is_too_long_is_told_instead_of_the_broken_pipe_after_it(order):
+    (cause,) = causes(records(json_lines(*order)))
+    assert cause.headline == (
+        "TooLongFrameException: Message size exceed limit: 7000000. "
+        "Consider increasing the 'max_response_size' in 'config.properties' to fix."
+    )
+    assert (cause.model, cause.worker, cause.phase, cause.count) == ("m", "W-9001", "inference", 1)
+
+
+def test_a_retry_is_over_once_the_worker_has_started():
+    seen = Causes()
+    seen.feed(records(json_lines(*CUT_OFF)))
+    seen.flush()
+    assert [row.retry_in for row in seen.rows] == [1.0]
+    seen.feed(records(json_lines(RESTARTED, start=1_795_411_295_000)))
+    assert [row.retry_in for row in seen.rows] == [None]

@@ -1,0 +1,88 @@
+"""The outer edge: where flags may stand, who stops reading, who interrupts."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from asteria_tui.cli.main import _leading_flags
+from tests.conftest import COMMAND, MakeFolder
+
+TO_NOBODY = "no server of this project is running"
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        (["status", "--json"], 0),
+        (["--json", "status"], 1),
+        (["-C", "status", "status"], 2),
+        (["--project=x", "-q", "--target", "docker", "up"], 4),
+        (["--nonsense", "status"], 0),
+        (["-C"], 0),
+    ],
+)
+def test_common_flags_may_stand_before_the_command(given, flags):
+    assert _leading_flags(given) == (given[:flags], given[flags:])
+
+
+def test_leading_flags_reach_the_command(make_folder: MakeFolder):
+    folder = make_folder("there")
+    folder.path = folder.path.parent
+    failed = folder.run("-C", "there", "--json", "predict", code=4).one("stage_failed")
+    assert failed["title"] == TO_NOBODY
+    assert folder.run("--json", "-C", "there", "models", "list", code=4).one("stage_failed")["stage"] == "models"
+    assert folder.run("--json", "-C", "there", "models", code=4).one("stage_failed")["stage"] == "models"
+    assert "No such command 'nonsense'" in folder.run("-q", "nonsense", code=2).err
+    assert "build" in folder.run("-q", "image", code=2).out
+
+
+@pytest.mark.parametrize("call", ["--help", "--version", "logs --help", "init --help", "status --json"])
+def test_a_reader_that_is_gone_ends_it_quietly(make_folder: MakeFolder, call: str):
+    folder = make_folder()
+    with subprocess.Popen(
+        [*COMMAND, *call.split()], cwd=folder.path, env=folder.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_an_interruption_while_it_starts_is_silent(make_folder: MakeFolder):
+    folder = make_folder()
+    folder.write(
+        "early.py",
+        """
+        import asteria_tui.cli.main
+        from asteria_tui.__main__ import main
+
+        def interrupt():
+            raise KeyboardInterrupt
+
+        asteria_tui.cli.main.main = interrupt
+        main()
+        """,
+    )
+    ended = subprocess.run(
+        [COMMAND[0], "early.py", "status"], cwd=folder.path, env=folder.env, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGINT, b"")
+
+
+def test_a_payload_is_read_before_anything_is_asked_of_a_server(make_folder: MakeFolder):
+    folder = make_folder()
+    for arguments, said in {
+        ("first", "-d", "1"): "first and -d are two payloads",
+        ("first", "-m", "other"): "model other is not of this project",
+        ("-m", "other"): "-d JSON, @FILE or - give a payload for it",
+    }.items():
+        assert said in folder.run("predict", *arguments, code=2).err
+    assert TO_NOBODY in folder.run("predict", "-m", "other", "-d", "1", code=4).err
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" predict - <&-', "sh", *COMMAND],
+        cwd=folder.path, env=folder.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert closed.returncode == 2
+    assert "standard input is closed" in closed.stderr
