@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.selection import Offset, Selection
 from textual.widgets import Input
 
-from tests.tui.conftest import settle, write_log
+from tests.tui.conftest import NOW, RECORD, RUNNING, settle, write_log
 
 
 def _texts(pilot):
@@ -79,6 +79,22 @@ async def test_levels_go_round(opened, session):
             await settle(pilot)
             counts.append(len(pilot.app.workbench.logs.rows))
         assert counts == [60, 6, 3, 60]
+
+
+async def test_models_and_workers_go_round(opened, session):
+    write_log(session.project)
+    of_none = RECORD.format(at=int(NOW * 1000), level="INFO", thread="main", logger="x", text="started")
+    write_log(session.project, 0, extra=of_none)
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        for key, chip, name in (("M", "#chip-model", "sample"), ("W", "#chip-worker", "W-9000")):
+            counts = []
+            for _ in range(2):
+                await pilot.press(key)
+                await settle(pilot)
+                counts.append((len(panel.rows), str(panel.query_one(chip).content)))
+            assert counts == [(60, name), (61, chip.removeprefix("#chip-"))]
 
 
 async def test_long_lines_wrap_and_the_end_stays_in_sight(opened, session):
