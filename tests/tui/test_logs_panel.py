@@ -118,6 +118,18 @@ async def test_a_new_server_begins_a_new_log(opened, session):
         assert len(pilot.app.workbench.logs.rows) == 3
 
 
+async def test_a_log_that_was_rolled_says_where_the_older_records_are(opened, session):
+    file = write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        assert "older" not in str(panel.border_subtitle)
+        file.rename(file.with_name("records.jsonl.1"))
+        write_log(session.project, 3)
+        await settle(pilot)
+        await settle(pilot)
+        assert "older: asteria-tui logs" in str(panel.border_subtitle)
+
+
 async def test_the_mouse_selects_rows(opened, session):
     write_log(session.project)
     async with opened() as pilot:

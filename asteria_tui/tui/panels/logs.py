@@ -79,6 +79,7 @@ class LogsPanel(Panel):
         self._causes_at = 0.0
         self._wakes = asyncio.Event()
         self._is_replaced = False
+        self._has_older_parts = False
 
     def compose(self) -> ComposeResult:
         yield self._empty
@@ -126,6 +127,7 @@ class LogsPanel(Panel):
 
     def _look(self) -> bool:
         path = self.session.records_file
+        is_opened = self.rows is None or self.rows.path != path
         if self.rows is None or self.rows.path != path or self._is_replaced:
             self._is_replaced = False
             if self.rows is not None:
@@ -136,6 +138,8 @@ class LogsPanel(Panel):
         change = self.rows.look()
         if change:
             self.view.take(change)
+        if change.is_new or is_opened:
+            self._has_older_parts = path.with_name(f"{path.name}.1").exists()
         self._show_state()
         return bool(change)
 
@@ -166,6 +170,8 @@ class LogsPanel(Panel):
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
             if self.causes:
                 parts.append(wording.plural(len(self.causes), "cause"))
+            if self._has_older_parts:
+                parts.append("older: asteria-tui logs")
         told = " · ".join(parts)
         if told != self.border_subtitle:
             self.border_subtitle = told
