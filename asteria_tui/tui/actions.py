@@ -155,6 +155,10 @@ ACTIONS: tuple[Action, ...] = (
         help="Show all workers, then one after the other.",
     ),
     Action(
+        id="model", keys="M", label="model", group="Logs", owner="logs", command="logs --model", why_not=_has_log,
+        help="Show all models, then one after the other.",
+    ),
+    Action(
         id="follow", keys="f", label="follow", group="Logs", owner="logs", command="logs -f",
         help="Stay at the end as the log grows; scrolling up stops that.",
     ),

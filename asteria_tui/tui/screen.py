@@ -125,12 +125,14 @@ class Workbench(Screen[None]):
         if name == self.current and self.panel(name).has_class("-current"):
             return
         self.current = name
-        for panel in self.query(Panel):
-            panel.set_class(panel.id == name, "-current")
-        for column in self.query("#left, #right"):
-            column.set_class(bool(column.query(f"#{name}")), "-current")
-        for tab in self.query("#tabs Link").results(Link):
-            tab.set_class(tab.action == f"panel_{name}", "-current")
+        mine = {self.panel(name), self.panel(name).parent}
+        marks = [(widget, widget in mine) for widget in self.query(".panel, .column")]
+        marks += [(tab, tab.action == f"panel_{name}") for tab in self.query("#tabs Link").results(Link)]
+        changed = [widget for widget, is_current in marks if widget.has_class("-current") != is_current]
+        for widget in changed:
+            widget.set_class(not widget.has_class("-current"), "-current", update=False)
+        # Only these: Textual's own update would go through all that they hold, which no style of ours needs.
+        self.app.stylesheet.update_nodes(changed)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.app.show)

@@ -225,6 +225,26 @@ async def test_copy_of_the_response_and_of_a_log_line(opened, session):
         assert pilot.app.clipboard == "2026-09-21 14:13:19.000 ERROR W-9000 request 00059 answered in 3 ms"
 
 
+async def test_the_target_is_chosen_from_a_list_while_no_server_runs(opened, session):
+    async with opened() as pilot:
+        await pilot.press("L", "d")
+        await pilot.pause()
+        assert session.project.settings.server.target == "docker"
+        assert session.state.server.target == "docker"
+        session.replay(*RUNNING)
+        await pilot.press("L")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, Workbench)  # refused: a server runs
+
+
+async def test_no_color_is_honoured(opened, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with opened() as pilot:
+        line = pilot.app.screen._compositor.render_strips()[1]
+        colours = {segment.style.color.triplet for segment in line if segment.style and segment.style.color}
+        assert all(red == green == blue for red, green, blue in colours)
+
+
 async def test_keys_can_be_revealed_and_renewed(opened, session):
     async with opened() as pilot:
         session.replay(*RUNNING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.selection import Offset, Selection
 from textual.widgets import Input
 
-from tests.tui.conftest import settle, write_log
+from tests.tui.conftest import NOW, RECORD, RUNNING, settle, write_log
 
 
 def _texts(pilot):
@@ -81,6 +81,22 @@ async def test_levels_go_round(opened, session):
         assert counts == [60, 6, 3, 60]
 
 
+async def test_models_and_workers_go_round(opened, session):
+    write_log(session.project)
+    of_none = RECORD.format(at=int(NOW * 1000), level="INFO", thread="main", logger="x", text="started")
+    write_log(session.project, 0, extra=of_none)
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        for key, chip, name in (("M", "#chip-model", "sample"), ("W", "#chip-worker", "W-9000")):
+            counts = []
+            for _ in range(2):
+                await pilot.press(key)
+                await settle(pilot)
+                counts.append((len(panel.rows), str(panel.query_one(chip).content)))
+            assert counts == [(60, name), (61, chip.removeprefix("#chip-"))]
+
+
 async def test_long_lines_wrap_and_the_end_stays_in_sight(opened, session):
     write_log(session.project, 50)
     long = '{{"t":1790000000000,"l":"INFO","th":"main","lg":"x","m":"{}END","x":""}}\n'.format("a" * 500)
@@ -100,6 +116,18 @@ async def test_a_new_server_begins_a_new_log(opened, session):
         await settle(pilot)
         await settle(pilot)
         assert len(pilot.app.workbench.logs.rows) == 3
+
+
+async def test_a_log_that_was_rolled_says_where_the_older_records_are(opened, session):
+    file = write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        assert "older" not in str(panel.border_subtitle)
+        file.rename(file.with_name("records.jsonl.1"))
+        write_log(session.project, 3)
+        await settle(pilot)
+        await settle(pilot)
+        assert "older: asteria-tui logs" in str(panel.border_subtitle)
 
 
 async def test_the_mouse_selects_rows(opened, session):

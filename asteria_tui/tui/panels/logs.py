@@ -55,9 +55,9 @@ class LogsPanel(Panel):
     TITLE = "Logs"
     HELP = (
         "Every record of the server and its workers. / filters by text or regular expression, a leading ! inverts it; "
-        "l, o and W choose level, source and worker. Scrolling up stops following, f or End takes it up again. t shows "
-        "each traceback once, as the exception it began with, at the line of your file. Enter opens what is under the "
-        "cursor; y copies it; the mouse selects."
+        "l, o, W and M choose level, source, worker and model. Scrolling up stops following, f or End takes it up "
+        "again. t shows each traceback once, as the exception it began with, at the line of your file. Enter opens "
+        "what is under the cursor; y copies it; the mouse selects."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
@@ -79,13 +79,14 @@ class LogsPanel(Panel):
         self._causes_at = 0.0
         self._wakes = asyncio.Event()
         self._is_replaced = False
+        self._has_older_parts = False
 
     def compose(self) -> ComposeResult:
         yield self._empty
         yield self.view
         yield OptionList(id="causes", markup=False)
         with Horizontal(id="chips"):
-            for action in ("level", "source", "worker", "filter"):
+            for action in ("level", "source", "worker", "model", "filter"):
                 yield Link(action, "", id=f"chip-{action}")
         yield Input(id="find", placeholder="text or regular expression, ! inverts", compact=True, select_on_focus=False)
 
@@ -126,6 +127,7 @@ class LogsPanel(Panel):
 
     def _look(self) -> bool:
         path = self.session.records_file
+        is_opened = self.rows is None or self.rows.path != path
         if self.rows is None or self.rows.path != path or self._is_replaced:
             self._is_replaced = False
             if self.rows is not None:
@@ -136,6 +138,8 @@ class LogsPanel(Panel):
         change = self.rows.look()
         if change:
             self.view.take(change)
+        if change.is_new or is_opened:
+            self._has_older_parts = path.with_name(f"{path.name}.1").exists()
         self._show_state()
         return bool(change)
 
@@ -166,6 +170,8 @@ class LogsPanel(Panel):
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
             if self.causes:
                 parts.append(wording.plural(len(self.causes), "cause"))
+            if self._has_older_parts:
+                parts.append("older: asteria-tui logs")
         told = " · ".join(parts)
         if told != self.border_subtitle:
             self.border_subtitle = told
@@ -183,6 +189,7 @@ class LogsPanel(Panel):
             "level": (bool(self.filter.level), f"level ≥ {self.filter.level}" if self.filter.level else "level"),
             "source": (self.filter.sources != DEFAULT.sources, _source_name(self.filter)),
             "worker": (bool(self.filter.worker), self.filter.worker or "worker"),
+            "model": (bool(self.filter.model), self.filter.model or "model"),
             "filter": (bool(pattern), f"/{pattern}" if pattern else "filter"),
         }
         for action, (is_set, text) in chips.items():
@@ -264,9 +271,10 @@ class LogsPanel(Panel):
         self.set_filter(sources=CHOICES[following][1])
 
     def do_worker(self) -> None:
-        choices = (None, *self._workers)
-        now = choices.index(self.filter.worker) if self.filter.worker in choices else -1
-        self.set_filter(worker=choices[(now + 1) % len(choices)])
+        self.set_filter(worker=_following(self.filter.worker, self._workers))
+
+    def do_model(self) -> None:
+        self.set_filter(model=_following(self.filter.model, tuple(name for name, _ in self._known)))
 
     def do_follow(self) -> None:
         self.view.set_follow(not self.view.follow)
@@ -312,6 +320,12 @@ class LogsPanel(Panel):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self.post_message(self.CauseOpened(self.causes[len(self.causes) - 1 - event.option_index]))
+
+
+def _following(now: str | None, choices: tuple[str, ...]) -> str | None:
+    """The next of the choices, None after the last one."""
+    place = choices.index(now) + 1 if now in choices else 0
+    return choices[place] if place < len(choices) else None
 
 
 def _source_name(filter_: Filter) -> str:
