@@ -35,6 +35,7 @@ class Reader:
         self.log = log
         self.filter = filter_
         self.tail = Tail(log.path)
+        self._known = known
         self._parser = Parser(known, only_console=log.only == "console")
         self._last = 0.0
         self._is_everything = filter_ == Filter()
@@ -71,9 +72,38 @@ class Reader:
 
     def past(self) -> Iterator[LogRecord]:
         """The records to show up to the end of the file as it is now."""
+        if self.filter.since is not None:
+            yield from self._recent(self.filter.since)
+            return
         while data := self.tail.read():
             yield from self.parse(data)
         yield from self.parse(b"")
+
+    def _recent(self, since: float) -> Iterator[LogRecord]:
+        """The past that is not older than `since`; a record without a time is as old as the one before it."""
+        parser = Parser(self._known)
+        is_recent = False
+        waiting: list[LogRecord] = []
+        for record in self._with_times(parser):
+            if record.time is not None:
+                is_recent = record.time >= since
+                waiting = []
+            elif not is_recent:
+                waiting.append(record)
+                continue
+            if self.log.only in {None, record.source} and self.filter.matches(record):
+                yield record
+        # What was written last has no time of its own but the file's.
+        if waiting and self.log.path.stat().st_mtime >= since:
+            yield from filter(self.filter.matches, waiting)
+
+    def _with_times(self, parser: Parser) -> Iterator[LogRecord]:
+        """Every record up to the end of the file, but for windows that cannot hold one to show."""
+        needle = self.filter.needle
+        while data := self.tail.read():
+            if not needle or not data.startswith(b'{"t":') or might_hold(data, needle):
+                yield from parser.parse(data)
+        yield from parser.flush()
 
     def parse(self, data: bytes) -> Iterator[LogRecord]:
         """The records to show of `data`; what is open is closed if `data` is empty."""
