@@ -77,12 +77,15 @@ class Reader:
 
     def latest(self) -> Iterator[LogRecord]:
         """The records that were found; what comes after them is left to follow."""
-        if self._index is None:
+        index = self._index
+        if index is None:
             return
         # In the order of the log, for the parser learns the pids of workers on the way.
-        for line in reversed(self._found):
-            yield self._index.record(line, self._parser)
-        self._index.close()
+        for first, last in _runs(reversed(self._found)):
+            lines = index.lines(first, index.bounds(last)[1] - first)
+            yield from self._parser.parse(b"\n".join([*lines, b""]))
+            yield from self._parser.flush()
+        index.close()
 
     def skip_to(self, since: float) -> None:
         """Leave out what is surely older than `since` (seconds since the epoch)."""
@@ -211,6 +214,19 @@ def _tell(reader: Reader, seen: Causes) -> None:
             seen.feed(reader.parse(part))
     seen.feed(reader.parse(b""))
     seen.flush()
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of each run of numbers that follow one another, none much longer than a batch."""
+    first = last = None
+    for number in numbers:
+        if first is None or last is None or number != last + 1 or number - first >= BATCH:
+            if first is not None and last is not None:
+                yield first, last
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last
 
 
 def _past(readers: Sequence[Reader], filter_: Filter, last: int | None) -> Iterator[LogRecord | None]:
