@@ -9,7 +9,7 @@ import msgspec
 from asteria_tui.archive.inspect import ArchiveReport, inspect
 from asteria_tui.archive.scan import ScanReport, scan
 from asteria_tui.cli.options import Options
-from asteria_tui.cli.render import print_value
+from asteria_tui.cli.render import print_text, print_value
 from asteria_tui.errors import ExitCode
 
 
@@ -39,14 +39,14 @@ def _print(report: ArchiveReport, found: ScanReport) -> None:
         "SHA-256": report.sha256,
     }
     for name, value in facts.items():
-        print_value(f"{name:<12} {value}")
+        print_text(f"{name:<12} {value}")
     for member in report.members:
         packed = "stored" if member.is_stored else f"deflated to {member.compressed_size:,}"
-        print_value(f"  {member.size:>14,}  {member.crc:08x}  {packed:<9} {member.name}")
-    print_value("manifest     " + msgspec.json.encode(report.manifest).decode())
+        print_text(f"  {member.size:>14,}  {member.crc:08x}  {packed:<9} {member.name}")
+    print_text("manifest     " + msgspec.json.encode(report.manifest).decode())
     dangerous = "".join(f"\n  DANGEROUS {one.name} in {one.member}" for one in found.dangerous)
     suspicious = "".join(f"\n  unknown {one.name} in {one.member}" for one in found.suspicious)
     unread = "".join(f"\n  not read: {error}" for error in found.errors)
-    print_value(f"pickle scan  {found.scanned} scanned, {found.issues} dangerous{dangerous}{suspicious}{unread}")
+    print_text(f"pickle scan  {found.scanned} scanned, {found.issues} dangerous{dangerous}{suspicious}{unread}")
     for warning in report.warnings:
-        print_value(f"warning      {warning}")
+        print_text(f"warning      {warning}")

@@ -21,7 +21,7 @@ from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import duration, print_value
 from asteria_tui.cli.style import Style
 from asteria_tui.config import Project, Settings
-from asteria_tui.errors import ConfigError, ExitCode
+from asteria_tui.errors import ConfigError, ExitCode, ServerError
 from asteria_tui.events import Cause, LogBatch, LogRecord, Predicted, Source, encode
 from asteria_tui.inference.answers import recall
 from asteria_tui.logs.cause import folded
@@ -57,6 +57,8 @@ def logs(
     """What the server says, or the causes of what went wrong."""
     project = _project(options, is_needed=not file)
     files = _foreign(file) if file else _of_run(project, run)
+    if not follow and not any(log.path.exists() for log in files):
+        raise ServerError("no server of this project has run yet", hint="`asteria-tui up` starts one")
     wanted = Filter(
         level=level,
         worker=worker,
@@ -67,6 +69,7 @@ def logs(
         since=_since(since),
     )
     if tracebacks:
+        _refuse_beside_tracebacks({"-f": follow, "-n": lines is not None, "--level": level, "--source": source})
         return _print_causes(causes(files, own_files(project), wanted), options)
     if request:
         return asyncio.run(_print_request(project, files, request, options))
@@ -84,6 +87,15 @@ def _project(options: Options, *, is_needed: bool) -> Project:
         if is_needed:
             raise
         return Project(root=options.project.resolve(), settings=Settings())
+
+
+def _refuse_beside_tracebacks(given: dict[str, object]) -> None:
+    for flag in (flag for flag, value in given.items() if value):
+        raise ConfigError(
+            f"--tracebacks does not go with {flag}",
+            detail="it reads the whole log, and shows each cause once",
+            hint="--since, --worker, --model, --grep and --not narrow it",
+        )
 
 
 def _foreign(given: list[Path]) -> list[Log]:

@@ -15,6 +15,7 @@ from asteria_tui.cli.options import Options
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
+from asteria_tui.logs.text import harmless
 
 STAGE_WIDTH = 8
 
@@ -22,7 +23,9 @@ STAGE_WIDTH = 8
 class Renderer:
     """Shows each event as it comes."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, names_models: bool = False) -> None:
+        """`names_models`: say of each answer whose it is, for there are several models."""
+        self.names_models = names_models
         self.options = options
         self.style = Style(sys.stderr)
         self._has_progress = False
@@ -59,12 +62,12 @@ class Renderer:
 
     def _finished(self, event: events.StageFinished) -> None:
         glyph = self.style.dim("=") if event.unchanged else self.style.good("✔")
-        self.say(f" {glyph} {_stage(event)}  {event.summary}  {self.style.dim(duration(event.seconds))}")
+        self.say(f" {glyph} {_stage(event)}  {harmless(event.summary)}  {self.style.dim(duration(event.seconds))}")
 
     def _failed(self, event: events.StageFailed) -> None:
         self._clear_progress()
-        print(f" {self.style.bad('✘')} {_stage(event)}  {self.style.bad(event.title)}", file=sys.stderr)  # noqa: T201
-        for line in event.detail.splitlines():
+        print(f" {self.style.bad('✘')} {_stage(event)}  {self.style.bad(harmless(event.title))}", file=sys.stderr)  # noqa: T201
+        for line in harmless(event.detail).splitlines():
             print(f"   {line}", file=sys.stderr)  # noqa: T201
         if event.hint:
             print(f"   → {event.hint}", file=sys.stderr)  # noqa: T201
@@ -77,7 +80,9 @@ class Renderer:
 
     def _predicted(self, event: events.Predicted) -> None:
         self._clear_progress()
-        print_value(event.body)
+        if self.names_models:
+            self.say(self.style.dim(f"   {event.model}:"))
+        print_text(event.body)
 
     def _transient(self, text: str) -> None:
         """A line that the next one replaces; only where there is a terminal to replace it on."""
@@ -123,6 +128,11 @@ def _hint(hint: str) -> str:
 def print_value(value: object) -> None:
     """An answer as data: text as it is, everything else as JSON."""
     print(value if isinstance(value, str) else msgspec.json.encode(value).decode(), flush=True)  # noqa: T201
+
+
+def print_text(text: str) -> None:
+    """Text of others: to a pipe or a file as it is, to a terminal made harmless."""
+    print_value(harmless(text) if sys.stdout.isatty() else text)
 
 
 def print_error(error: AsteriaError, options: Options) -> None:

@@ -36,7 +36,7 @@ def perform(
     events add up to; it is not called after a failure.
     """
     chosen = project or open_project(options.project, options.overrides, is_about_server=stage in ABOUT_SERVER)
-    renderer = Renderer(options)
+    renderer = Renderer(options, names_models=len(chosen.settings.models) > 1)
     return asyncio.run(_perform(chosen, stage, action, renderer, narrate=narrate, finish=finish))
 
 

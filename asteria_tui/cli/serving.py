@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -67,7 +68,7 @@ def status(options: Options) -> int:
 def _say_where(state: State, renderer: Renderer, options: Options) -> None:
     here = "" if options.project == Path() else f" -C {shlex.quote(str(options.project))}"
     for model in state.models:
-        renderer.say(f"\n{model.name} answers at {state.server.inference}/predictions/{model.name}")
+        renderer.say(f"\n{model.name} answers at {state.server.inference}/predictions/{quote(model.name)}")
     program = _program()
     renderer.say(f"send more: {program} predict{here}   stop it: {program} down{here}")
 

@@ -10,8 +10,9 @@ class Style:
     """No terminal, NO_COLOR or a dumb terminal: the text as it is."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.is_terminal = stream.isatty()
-        self._on = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.is_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        """Whether there is one that understands control sequences."""
+        self._on = self.is_terminal and not os.environ.get("NO_COLOR")
 
     def __call__(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._on else text

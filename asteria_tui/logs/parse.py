@@ -36,8 +36,8 @@ _TEMPLATES = 4096
 _GIANT = 1 << 20
 """Bytes of so many lines that one of them must be long: it is cut before it is decoded."""
 _SURELY_SHORT = LINE_LIMIT // 8
-# Without these, ASCII text in JSON holds no control character, so there is nothing to make harmless.
-_UNPRINTABLE = re.compile(rb"\\[ubrf]|\x7f")
+# Without these, ASCII text in JSON holds no control character and no token: there is nothing to make harmless.
+_HARMFUL = re.compile(rb"\\[ubrf]|\x7f|Bearer ")
 _PID = re.compile(r"\[PID\](\d+)$")
 _SOURCES: dict[str, Source] = {
     "MODEL_LOG": "worker",
@@ -115,7 +115,7 @@ class Parser:
         if len(lines) != data.count(b"\n"):  # there is something else between them
             yield from self.feed(data.split(b"\n")[:-1])
             return
-        is_plain = data.isascii() and _UNPRINTABLE.search(data) is None
+        is_plain = data.isascii() and _HARMFUL.search(data) is None
         for number, line in enumerate(lines):
             if len(line.m) + len(line.x) < _SURELY_SHORT:
                 yield self._of_json(line, is_plain)

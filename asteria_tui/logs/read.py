@@ -6,7 +6,8 @@ import asyncio
 import collections
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
 from msgspec import structs
 
@@ -35,25 +36,56 @@ class Reader:
         self.log = log
         self.filter = filter_
         self.tail = Tail(log.path)
+        self._known = known
         self._parser = Parser(known, only_console=log.only == "console")
+        self._found = array("q")
+        """The lines that the last records to show begin with, the newest first."""
+        self._index: LineIndex | None = None
         self._last = 0.0
         self._is_everything = filter_ == Filter()
 
-    def latest(self, number: int) -> list[LogRecord]:
-        """The last `number` records to show; what comes after them is left to follow."""
+    def find(self, number: int) -> Iterator[None]:
+        """Look for the last `number` records to show, in steps of some milliseconds each."""
         if not self.log.path.exists():
-            return []
+            return
         index = LineIndex(self.log.path)
         self.tail = Tail(self.log.path, index.end_offset)
         only = (
             self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
-        starts = filter(index.starts_record, Hits(index, only).newest())
-        lines = list(itertools.islice(starts, number))
-        # Parsed in the order of the log, for the parser learns the pids of workers on the way.
-        found = [index.record(line, self._parser) for line in reversed(lines)]
+        hits = Hits(index, only)
+        looked_at = 0
+        while len(self._found) < number:
+            for position in range(len(hits) - 1 - looked_at, -1, -1):
+                line = hits[position]
+                looked_at += 1
+                if index.starts_record(line):
+                    self._found.append(line)
+                if len(self._found) == number:
+                    break
+            else:
+                if hits.step():
+                    yield
+                    continue
+            break
+        self._index = index
+
+    @property
+    def found(self) -> int:
+        """The number of records that `latest` will give."""
+        return len(self._found)
+
+    def latest(self) -> Iterator[LogRecord]:
+        """The records that were found; what comes after them is left to follow."""
+        index = self._index
+        if index is None:
+            return
+        # In the order of the log, for the parser learns the pids of workers on the way.
+        for first, last in _runs(reversed(self._found)):
+            lines = index.lines(first, index.bounds(last)[1] - first)
+            yield from self._parser.parse(b"\n".join([*lines, b""]))
+            yield from self._parser.flush()
         index.close()
-        return found
 
     def skip_to(self, since: float) -> None:
         """Leave out what is surely older than `since` (seconds since the epoch)."""
@@ -69,11 +101,45 @@ class Reader:
             number += 1
         index.close()
 
-    def past(self) -> Iterator[LogRecord]:
-        """The records to show up to the end of the file as it is now."""
+    def past(self) -> Iterator[LogRecord | None]:
+        """The records to show up to the end of the file as it is now; None now and then, while none is found."""
+        if self.filter.since is not None:
+            yield from self._recent(self.filter.since)
+            return
         while data := self.tail.read():
             yield from self.parse(data)
+            yield None
         yield from self.parse(b"")
+
+    def _recent(self, since: float) -> Iterator[LogRecord | None]:
+        """The past that is not older than `since`; a record without a time is as old as the one before it."""
+        parser = Parser(self._known)
+        is_recent = False
+        waiting: list[LogRecord] = []
+        for record in self._with_times(parser):
+            if record is None:
+                yield None
+                continue
+            if record.time is not None:
+                is_recent = record.time >= since
+                waiting = []
+            elif not is_recent:
+                waiting.append(record)
+                continue
+            if self.log.only in {None, record.source} and self.filter.matches(record):
+                yield record
+        # What was written last has no time of its own but the file's.
+        if waiting and self.log.path.stat().st_mtime >= since:
+            yield from filter(self.filter.matches, waiting)
+
+    def _with_times(self, parser: Parser) -> Iterator[LogRecord | None]:
+        """Every record up to the end of the file, but for windows that cannot hold one to show."""
+        needle = self.filter.needle
+        while data := self.tail.read():
+            if not needle or not data.startswith(b'{"t":') or might_hold(data, needle):
+                yield from parser.parse(data)
+            yield None
+        yield from parser.flush()
 
     def parse(self, data: bytes) -> Iterator[LogRecord]:
         """The records to show of `data`; what is open is closed if `data` is empty."""
@@ -83,10 +149,10 @@ class Reader:
         records = self._parser.parse(data) if data else self._parser.flush()
         yield from records if self._is_everything else filter(self.filter.matches, records)
 
-    def timed(self, records: Iterable[LogRecord]) -> Iterator[tuple[float, LogRecord]]:
+    def timed(self, records: Iterable[LogRecord | None]) -> Iterator[tuple[float, LogRecord | None]]:
         """Each record with its time, or with that of the one before it."""
         for record in records:
-            self._last = max(self._last, record.time or 0.0)
+            self._last = max(self._last, (record and record.time) or 0.0)
             yield self._last, record
 
 
@@ -107,8 +173,13 @@ async def records(
     filter_ = filter_ or Filter()
     pairs = list(known)
     readers = [Reader(log, filter_, pairs) for log in logs]
+    if last is not None and filter_.since is None:
+        for reader in readers:
+            for _ in reader.find(last):
+                await asyncio.sleep(0)
     for batch in _batches(_past(readers, filter_, last)):
-        yield batch
+        if batch.records:
+            yield batch
         await asyncio.sleep(0)
     if not is_following:
         return
@@ -145,20 +216,52 @@ def _tell(reader: Reader, seen: Causes) -> None:
     seen.flush()
 
 
-def _past(readers: Sequence[Reader], filter_: Filter, last: int | None) -> Iterator[LogRecord]:
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of each run of numbers that follow one another, none much longer than a batch."""
+    first = last = None
+    for number in numbers:
+        if first is None or last is None or number != last + 1 or number - first >= BATCH:
+            if first is not None and last is not None:
+                yield first, last
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last
+
+
+def _past(readers: Sequence[Reader], filter_: Filter, last: int | None) -> Iterator[LogRecord | None]:
+    """The past in the order of time; None where it was looked for without finding any."""
+    if last is not None and filter_.since is None:
+        merged = _merged(readers, Reader.latest)
+        yield from itertools.islice(merged, max(0, sum(reader.found for reader in readers) - last), None)
+        return
     if filter_.since is not None:
         for reader in readers:
             reader.skip_to(filter_.since)
-    is_latest = last is not None and filter_.since is None
-    each = [reader.timed(reader.latest(last or 0) if is_latest else reader.past()) for reader in readers]
-    merged = heapq.merge(*each, key=lambda timed: timed[0])
-    if last is None:
-        yield from (record for _, record in merged)
-    else:
-        yield from (record for _, record in collections.deque(merged, maxlen=last))
+    kept: collections.deque[LogRecord] = collections.deque(maxlen=last)
+    for record in _merged(readers, Reader.past):
+        if record is None or last is None:
+            yield record
+        else:
+            kept.append(record)
+    yield from kept
 
 
-def _batches(records_: Iterable[LogRecord]) -> Iterator[LogBatch]:
-    given = iter(records_)
-    while batch := tuple(itertools.islice(given, BATCH)):
-        yield LogBatch(records=batch)
+def _merged(
+    readers: Sequence[Reader], read: Callable[[Reader], Iterable[LogRecord | None]]
+) -> Iterator[LogRecord | None]:
+    each = [reader.timed(read(reader)) for reader in readers]
+    return (record for _, record in heapq.merge(*each, key=lambda timed: timed[0]))
+
+
+def _batches(records_: Iterable[LogRecord | None]) -> Iterator[LogBatch]:
+    """At most `BATCH` records each; an empty one where there is only a None, so that others get their turn."""
+    batch: list[LogRecord] = []
+    for record in records_:
+        if record is not None:
+            batch.append(record)
+        if len(batch) == BATCH or record is None:
+            yield LogBatch(records=tuple(batch))
+            batch = []
+    if batch:
+        yield LogBatch(records=tuple(batch))

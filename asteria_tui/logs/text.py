@@ -1,4 +1,4 @@
-"""Text of a log made harmless: nothing of it can move the cursor, set a title or hide other text."""
+"""Text of a log made harmless: nothing of it can move the cursor, set a title, hide other text or tell a token."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ _ESCAPE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
+BEARER = "Bearer "
+# Credentials of an Authorization header (RFC 6750, section 2.1), which a handler may log.
+_TOKEN = re.compile(r"Bearer +[\w.~+/-]{8,}=*")
 _PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
 # Beside the controls: line separators and the marks that turn the direction of writing (UAX #9).
 _OTHERS = [
@@ -31,7 +34,12 @@ _HARMLESS = _PICTURES | dict.fromkeys([*_OTHERS, *range(0xD800, 0xE000)], 0xFFFD
 
 
 def harmless(text: str) -> str:
-    """`text` without escape sequences; other control characters become visible pictures, NUL for example `␀`."""
+    """`text` without escape sequences; other control characters become visible pictures, NUL for example `␀`.
+
+    Bearer tokens are masked.
+    """
+    if BEARER in text:
+        text = _TOKEN.sub(f"{BEARER}••••••••", text)
     if text.isprintable():
         return text
     return _ESCAPE.sub("", text).translate(_HARMLESS)

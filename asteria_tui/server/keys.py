@@ -8,13 +8,15 @@ from datetime import datetime
 
 import msgspec
 
-from asteria_tui.errors import TokenError
+from asteria_tui.errors import ServerError, TokenError
 from asteria_tui.events import Key, KeyKind
 
 RENEW_BEFORE = 60.0
 """Seconds: a token with less than this left is renewed before it is used."""
 CLOCK_SLACK = 2.0
 """Seconds by which a file system's times may lag behind the clock."""
+START_MAXIMUM = 120.0
+"""Seconds after its start in which a server may not have written its keys yet."""
 # TorchServe names them so, the API key without an expiration.
 _NAMES: dict[str, KeyKind] = {"inference": "inference", "management": "management", "API": "api"}
 
@@ -60,22 +62,33 @@ class KeyRing:
         self._keys: dict[KeyKind, Key] = {}
 
     async def keys(self) -> dict[KeyKind, Key]:
-        """All keys, read again each time; raises TokenError where there is no file to believe."""
+        """All keys, read again each time.
+
+        Raises:
+            ServerError: the server started just now and has not written them yet.
+            TokenError: there is no file to believe.
+        """
         found = await self._read()
+        is_older = found is not None and found[1] < self._written_after - CLOCK_SLACK
+        if (found is None or is_older) and time.time() - self._written_after < START_MAXIMUM:
+            raise ServerError(
+                "the server has no key_file.json of its own yet",
+                detail="it writes one while it starts",
+                hint="wait until `asteria-tui status` says that it runs; `asteria-tui restart` if it stays so",
+            )
         if found is None:
             raise TokenError(
                 "the server has no key_file.json",
                 detail="either it runs without token authorization, or somebody removed the file",
                 hint="`asteria-tui restart` writes a new one",
             )
-        content, written_at = found
-        if written_at < self._written_after - CLOCK_SLACK:
+        if is_older:
             raise TokenError(
                 "key_file.json is older than the server",
                 detail="it is left over from an earlier run, and its tokens are not valid",
                 hint="`asteria-tui restart` writes a new one",
             )
-        self._keys = parse_key_file(content)
+        self._keys = parse_key_file(found[0])
         return self._keys
 
     async def token(self, kind: KeyKind) -> Key:

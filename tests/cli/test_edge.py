@@ -86,3 +86,13 @@ def test_a_payload_is_read_before_anything_is_asked_of_a_server(make_folder: Mak
     )  # fmt: skip
     assert closed.returncode == 2
     assert "standard input is closed" in closed.stderr
+
+
+def test_logs_before_any_run_and_flags_that_do_not_go_together(make_folder: MakeFolder):
+    folder = make_folder()
+    assert "no server of this project has run yet" in folder.run("logs", code=4).err
+    log = str(folder.write("ts_log.log", "2026-11-23T03:08:45,821 [INFO ] main a.B - said\\n"))
+    assert "no cause in this log" in folder.run("logs", log, "--tracebacks").err
+    for flags in (["-f"], ["-n", "3"], ["-n", "0"], ["--level", "warn"], ["--source", "worker"]):
+        refused = folder.run("logs", log, "--tracebacks", *flags, code=2)
+        assert f"--tracebacks does not go with {flags[0]}" in refused.err

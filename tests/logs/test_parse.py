@@ -187,3 +187,16 @@ def test_parsing_in_bulk_gives_the_same_records(lines, is_json):
     expected = [*one.feed(lines), *one.flush()]
     data = b"".join(line + b"\n" for line in lines)
     assert [*other.parse(data), *other.flush()] == expected
+
+
+def test_a_bearer_token_is_masked():
+    lines = [
+        b'{"t":1795411292745,"l":"INFO","th":"t","lg":"MODEL_LOG","m":"authorization: Bearer a1B2c3D4","x":""}\n',
+        b"2026-11-23T03:08:45,821 [INFO ] main a.B - Bearer a1B2c3D4, then more\n",
+    ]
+    assert [record.text for line in lines for record in Parser().parse(line)] == ["authorization: Bearer ••••••••"]
+    assert [record.text for record in records(lines)] == [
+        "authorization: Bearer ••••••••",
+        "Bearer ••••••••, then more",
+    ]
+    assert harmless("Bearer of news") == "Bearer of news"

@@ -192,3 +192,20 @@ def test_causes_are_found_in_a_log_that_is_mostly_quiet(tmp_path):
     assert set(many) == set(rows)
     assert {key: row.count for key, row in many.items()} == {key: 3 * row.count for key, row in rows.items()}
     assert {key: row.phase for key, row in many.items()} == {key: row.phase for key, row in rows.items()}
+
+
+@pytest.mark.parametrize("only", [None, "console"])
+async def test_a_line_without_a_time_is_as_old_as_the_one_before_it(tmp_path, only):
+    path = tmp_path / "console.log"
+    at = "2026-11-23T03:08:%02d,000 [INFO ] main a.B - said\n"
+    path.write_text("WARNING: first\n" + at % 10 + "WARNING: old\n" + at % 20 + "WARNING: recent\n" + at % 21)
+    [*_, last] = parsed(path.read_bytes().splitlines())
+    found = await all_of(Log(path, only), filter_=Filter(since=last.time - 2))
+    assert [record.text for record in found if record.source == "console"] == ["WARNING: recent"]
+    os.utime(path, (last.time + 60, last.time + 60))
+    with path.open("a") as file:
+        file.write("WARNING: last\n")
+    os.utime(path, (last.time + 60, last.time + 60))
+    late = await all_of(Log(path, only), filter_=Filter(since=last.time + 30))
+    assert [record.text for record in late] == ["WARNING: last"]
+    assert await all_of(Log(path, only), filter_=Filter(since=last.time + 90)) == []

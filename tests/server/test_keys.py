@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asteria_tui.errors import TokenError
+from asteria_tui.errors import ServerError, TokenError
 from asteria_tui.server.keys import KeyRing, is_due, masked, parse_key_file
 
 CONTENT = b"""{"management": {"key": "MMMMMMMM", "expiration time": "2026-01-01T03:39:28.100084375Z"},
@@ -44,8 +44,17 @@ def test_due_before_it_expires():
     assert not is_due(parse_key_file(CONTENT)["api"])
 
 
+@pytest.mark.parametrize("found", [None, (CONTENT, time.time() - 600)], ids=["missing", "older"])
+async def test_a_server_that_starts_has_no_keys_yet(found):
+    async def read():
+        return found
+
+    with pytest.raises(ServerError, match="yet"):
+        await KeyRing(read, written_after=time.time() - 5).keys()
+
+
 async def test_a_file_older_than_the_server_is_not_believed():
-    now = time.time()
+    now = time.time() - 200
 
     async def old():
         return CONTENT, now - 60
