@@ -124,7 +124,8 @@ def _call(tree: Tree, given: dict[str, str], bases: tuple[str, ...], where: str)
         return None
     values: dict[str, object] = {"handler": handler, "runtime": runtime}
     if "--version" in flags:
-        values["version"] = flags["--version"]
+        # The official tool takes any text; a slash could never be asked for again.
+        values["version"] = flags["--version"].replace("/", "-") or "1.0"
     for flag, key in FILE_FLAGS.items():
         if flag in flags:
             values[key] = paths.of(flags[flag])

@@ -84,8 +84,21 @@ def discover(root: Path) -> Discovery:
     _add_samples(tree, draft)
     stores = _stores(tree, calls, facts, draft)
     server = ServerSettings(**facts.values, properties=facts.properties)
-    settings = Settings(models=draft.models, stores=stores, server=server)
+    models = {name: _servable(model) for name, model in draft.models.items()}
+    settings = Settings(models=models, stores=stores, server=server)
     return Discovery(settings=settings, guesses=tuple(_guesses(settings, facts.why | draft.why, draft.left_out)))
+
+
+def _servable(model: ModelSettings) -> ModelSettings:
+    """With values that asteria.toml accepts: a config.properties may say `minWorkers: 0`."""
+    return msgspec.structs.replace(
+        model,
+        workers=max(1, model.workers),
+        batch_size=max(1, model.batch_size),
+        max_batch_delay=max(0, model.max_batch_delay),
+        response_timeout=max(1, model.response_timeout),
+        startup_timeout=max(1, model.startup_timeout),
+    )
 
 
 def _take_calls(tree: Tree, calls: list[Call], draft: _Draft) -> None:

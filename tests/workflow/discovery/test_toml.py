@@ -53,10 +53,10 @@ def test_a_folder_that_cannot_be_written(make, tmp_path):
 texts = st.text(min_size=1, max_size=20)
 optional = st.none() | texts
 several = st.lists(texts, max_size=3).map(tuple)
-counts = st.integers(0, 2**40)
+counts = st.integers(1, 2**40)
 MODELS = st.builds(
     ModelSettings,
-    version=texts,
+    version=st.text(st.characters(exclude_characters="/"), min_size=1, max_size=20),
     handler=texts,
     serialized_file=optional,
     model_file=optional,
@@ -79,7 +79,7 @@ SETTINGS = st.builds(
     server=st.builds(
         ServerSettings,
         target=st.sampled_from(["local", "docker"]),
-        inference_port=counts,
+        inference_port=st.integers(0, 7000),
         token_expiration_minutes=st.floats(0.1, 1e20),
         properties=st.dictionaries(texts, texts, max_size=3),
     ),
@@ -91,3 +91,11 @@ SETTINGS = st.builds(
 def test_any_settings_survive_the_file(found):
     again = settings_from(tomllib.loads(to_toml(Discovery(settings=found, guesses=()))))
     assert again == found
+
+
+def test_values_that_only_torchserve_accepts_are_mended(make, tmp_path):
+    call = "torch-model-archiver --model-name cat --version 1/2 --handler cat_handler.py"
+    properties = 'models={"cat": {"1/2": {"minWorkers": 0, "maxWorkers": 0, "batchSize": 0}}}'
+    make(tmp_path, {"cat_handler.py": HANDLER, "package.sh": call, "config.properties": properties})
+    written = load(write(tmp_path, discover(tmp_path)).parent).settings.models["cat"]
+    assert (written.version, written.workers, written.batch_size) == ("1-2", 1, 1)
