@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psutil
 import pytest
 
@@ -22,6 +23,12 @@ from tests.docker_engine import (  # noqa: F401 fixtures and a hook of pytest
     torchserve_image,
     wheelhouse,
 )
+
+# How long one example takes says something of the machine, nothing of the code.
+hypothesis.settings.register_profile(
+    "no deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parent.parent
 FREE_PORTS = {
