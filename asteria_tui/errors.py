@@ -6,8 +6,7 @@ AsteriaError
 ├── TargetError      the target cannot be used: no Java, port taken          exit 3
 ├── ServerError      the server or a model is not well                       exit 4
 ├── TokenError       the server refused the token                            exit 5
-├── InferenceError   the inference failed                                    exit 6
-└── RunInterruptedError  Ctrl-C or a signal ended the work                  exit 130
+└── InferenceError   the inference failed                                    exit 6
 """
 
 from __future__ import annotations
@@ -75,7 +74,3 @@ class TokenError(AsteriaError):
 
 class InferenceError(AsteriaError):
     exit_code = ExitCode.INFERENCE
-
-
-class RunInterruptedError(AsteriaError):
-    exit_code = ExitCode.INTERRUPTED

@@ -18,7 +18,7 @@ import typer
 
 from asteria_tui.archive.own_files import own_files
 from asteria_tui.cli.options import Options
-from asteria_tui.cli.render import duration, print_value
+from asteria_tui.cli.render import print_value
 from asteria_tui.cli.style import Style
 from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode, ServerError
@@ -30,6 +30,7 @@ from asteria_tui.logs.history import Log, logs_in, run_of
 from asteria_tui.logs.read import causes, records
 from asteria_tui.logs.request import find, trace
 from asteria_tui.session import open_project
+from asteria_tui.wording import duration
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 COLOURS = {"WARN": "33", "ERROR": "31", "FATAL": "31", "DEBUG": "2"}

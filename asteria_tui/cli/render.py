@@ -16,6 +16,7 @@ from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
 from asteria_tui.logs.text import harmless
+from asteria_tui.wording import duration
 
 STAGE_WIDTH = 8
 
@@ -108,17 +109,6 @@ def _amount(event: events.StageProgressed) -> str:
     if event.unit == "B" and event.total:
         return f"{event.done / event.total:.0%} of {event.total / 1e6:.1f} MB"
     return f"{event.done:.0f} {event.unit}"
-
-
-def duration(seconds: float) -> str:
-    """`38 ms`, `1.41 s`, `12:41` from a minute on, `3:12:41` from an hour on."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:  # noqa: PLR2004 a minute
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _hint(hint: str) -> str:

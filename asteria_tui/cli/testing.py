@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from asteria_tui.cli.options import Options
-from asteria_tui.cli.render import Renderer, duration, print_value
+from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.cli.run import perform
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Key
 from asteria_tui.inference.payload import read_payload
 from asteria_tui.session import Session, open_project
 from asteria_tui.state import State
+from asteria_tui.wording import duration
 
 Renewable = Literal["inference", "management"]
 

@@ -102,11 +102,6 @@ class Client:
         headers = {"Content-Type": content_type}
         return await self._call("inference", "POST", path, {}, timeout, content=body, headers=headers)
 
-    async def is_healthy(self) -> bool:
-        """What `/ping` says; it says little (facts section 0 item 3)."""
-        answer = await self._call("inference", "GET", "/ping", {}, CALL_TIMEOUT)
-        return answer.is_good
-
     async def renew(self, kind: KeyKind) -> dict[KeyKind, Key]:
         """A new token of that kind through the API key; the old one is dead at once; raises TokenError."""
         if self.keys is None:

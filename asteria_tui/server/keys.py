@@ -100,9 +100,6 @@ class KeyRing:
         except KeyError:
             raise TokenError(f"key_file.json has no {kind} key") from None
 
-    def forget(self) -> None:
-        self._keys = {}
-
 
 def is_due(key: Key) -> bool:
     """Whether the key is to be renewed before it is used."""

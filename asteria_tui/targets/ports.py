@@ -14,7 +14,7 @@ from asteria_tui.process import port_owner
 from asteria_tui.targets.server_config import Ports
 
 
-def claim_ports(wanted: Ports, owner_hint: str = "") -> Ports:
+def claim_ports(wanted: Ports) -> Ports:
     """The ports to use, each 0 replaced by a free one; raises TargetError naming port, pid and program."""
     taken = []
     held: list[socket.socket] = []
@@ -35,8 +35,7 @@ def claim_ports(wanted: Ports, owner_hint: str = "") -> Ports:
         raise TargetError(
             "a port is taken" if len(taken) == 1 else "ports are taken",
             detail="\n".join(taken),
-            hint=owner_hint
-            or "end that program, or choose other ports under [server] in asteria.toml; 0 takes a free one",
+            hint="end that program, or choose other ports under [server] in asteria.toml; 0 takes a free one",
         )
     return Ports(**chosen)
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
 from asteria_tui.logs.cause import folded
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui import wording
 from asteria_tui.tui.actions import ACTIONS, Situation, keys_of
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.panels.server import heading

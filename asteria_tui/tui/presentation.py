@@ -6,9 +6,9 @@ import time
 
 import msgspec
 
+from asteria_tui import wording
 from asteria_tui.events import Model, Predicted, ServerState, StageFailed
 from asteria_tui.state import StageState, State
-from asteria_tui.tui import wording
 
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
 

@@ -152,7 +152,7 @@ class ReplayedSession(Session):
 
 @pytest.fixture(autouse=True)
 def still_clock(monkeypatch):
-    monkeypatch.setattr("asteria_tui.tui.wording.time.time", lambda: NOW)
+    monkeypatch.setattr("asteria_tui.wording.time.time", lambda: NOW)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield

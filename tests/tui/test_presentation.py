@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from asteria_tui import events
+from asteria_tui import events, wording
 from asteria_tui.state import State, reduce
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui import wording
 from asteria_tui.tui.panels.pipeline import _lines, _one_line
 from asteria_tui.tui.panels.server import strip
 from asteria_tui.tui.source_line import editor_command

@@ -17,12 +17,12 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.events import Cause, LogRecord, Source
 from asteria_tui.logs.filter import Filter
 from asteria_tui.session import Session
 from asteria_tui.state import State
-from asteria_tui.tui import wording
 from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.log_rows import LogRows
 from asteria_tui.tui.panels.panel import Panel

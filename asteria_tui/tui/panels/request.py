@@ -12,13 +12,13 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Select, Static, TextArea
 
+from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
 from asteria_tui.inference.payload import JSON_TYPE, Payload, from_file, sample_files
 from asteria_tui.inference.snippet import Request
 from asteria_tui.state import State
-from asteria_tui.tui import wording
 from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.details import answer_text
 from asteria_tui.tui.panels.panel import Panel, Text

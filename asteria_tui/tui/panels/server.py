@@ -9,10 +9,10 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.events import Resize
 
+from asteria_tui import wording
 from asteria_tui.events import Key, Model, ServerChanged, Worker
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui import wording
 from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.panels.panel import Panel, Text
 

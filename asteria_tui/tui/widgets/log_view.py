@@ -15,8 +15,8 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from asteria_tui import wording
 from asteria_tui.events import LogRecord
-from asteria_tui.tui import wording
 from asteria_tui.tui.log_rows import Change, LogRows
 
 LONGEST = 4_000
