@@ -102,6 +102,7 @@ class AsteriaApp(App[str]):
     async def _begin(self) -> None:
         """What may cost time: after the first paint."""
         await self.workbench.fill()
+        gc.freeze()
         gc.enable()
         logs = self.workbench.logs
         logs.view.follow, logs.view.wrap = self.remembered.follow, self.remembered.wrap

@@ -118,7 +118,6 @@ class Workbench(Screen[None]):
         if panel is None or panel.id is None:
             return
         self._make_current(panel.id)
-        self.show_around(self.app.situation)
 
     def _make_current(self, name: str) -> None:
         """The panel that has the focus, and that is shown where there is room for one only."""
@@ -133,6 +132,10 @@ class Workbench(Screen[None]):
             widget.set_class(not widget.has_class("-current"), "-current", update=False)
         # Only these: Textual's own update would go through all that they hold, which no style of ours needs.
         self.app.stylesheet.update_nodes(changed)
+        for panel in changed:
+            if isinstance(panel, Panel):
+                panel.show_title()
+        self.show_around(self.app.situation)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.app.show)

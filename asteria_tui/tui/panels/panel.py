@@ -23,7 +23,12 @@ class Panel(Widget):
     """What the panel is for, in a few sentences."""
 
     def on_mount(self) -> None:
-        self.border_title = Content.assemble((f"{self.NUMBER}", "$accent"), f" {self.TITLE}")
+        self.show_title()
+
+    def show_title(self) -> None:
+        """Its colour stands in the title itself: from a style, Textual would repaint all that the panel holds."""
+        style = "$foreground bold" if self.has_class("-current") else "$foreground 60%"
+        self.border_title = Content.assemble((f"{self.NUMBER}", "$accent"), (f" {self.TITLE}", style))
 
     def show(self, state: State) -> None:
         raise NotImplementedError
@@ -45,6 +50,9 @@ class Text(VerticalScroll):
 
     def compose(self) -> list[Widget]:
         return [self._body]
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """The panel around it shows the focus: no style here depends on it, and Textual would repaint the text."""
 
     def show(self, text: Content) -> None:
         before = self._shown
