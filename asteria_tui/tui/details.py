@@ -11,7 +11,6 @@ from textual.content import Content
 from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
-from asteria_tui.logs.cause import folded
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ACTIONS, Situation, keys_of
 from asteria_tui.tui.panels.panel import Panel
@@ -27,6 +26,8 @@ def failure_text(failure: StageFailed) -> Content:
 
 def cause_text(cause: Cause, advice: str, around: Sequence[LogRecord]) -> Content:
     """Headline, what to do, the traceback with the framework's frames folded, the log around it."""
+    from asteria_tui.logs.cause import folded
+
     parts: list[Part] = [(cause.headline, "$text-error"), "\n"]
     if advice:
         parts += [(f"→ {advice}", "$accent"), "\n"]

@@ -18,7 +18,6 @@ from textual.widgets import Static
 
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Cause, StageFailed
-from asteria_tui.inference.snippet import LANGUAGES, snippet
 from asteria_tui.state import State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
@@ -223,6 +222,7 @@ class Workbench(Screen[None]):
     # -- copying ------------------------------------------------------------------------------------------------
 
     def do_copy(self) -> None:
+        from asteria_tui.inference.snippet import LANGUAGES
         from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
 
         selected = self.get_selected_text()
@@ -240,6 +240,8 @@ class Workbench(Screen[None]):
     def _copy_choice(self, choice: str | None) -> None:
         if not choice:
             return
+        from asteria_tui.inference.snippet import snippet
+
         makers: dict[str, Callable[[], str]] = {
             "line": lambda: details.plain(self.logs.view.current),
             "response": lambda: details.answer_text(self.app.state.predictions[-1]),
