@@ -15,7 +15,6 @@ import msgspec
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
-from asteria_tui.process import uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
 from asteria_tui.targets import open_target
@@ -49,7 +48,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
             failures = await _proven(work, record, served, is_new=is_new, is_all=is_all)
         except (AsteriaError, asyncio.CancelledError):
             if is_new:
-                await uninterrupted(work.target.stop(work.emit))
+                await work.target.stop(work.emit)
                 work.emit(ServerChanged(state="stopped"))
             raise
         if failures:
@@ -59,7 +58,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
 async def down(work: Work) -> bool:
     """Ends the server and all that it left; False when none ran; raises TargetError."""
     async with locked(work), stage(work.emit, "stop") as report:
-        was_running = await uninterrupted(work.target.stop(work.emit))
+        was_running = await work.target.stop(work.emit)
         report.summary = "stopped" if was_running else "no server was running"
         report.unchanged = not was_running
         work.emit(ServerChanged(state="stopped"))
@@ -110,7 +109,7 @@ async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRec
                 # What can't be started again is not stopped.
                 await work.target.check()
                 work.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
-                await uninterrupted(work.target.stop(work.emit))
+                await work.target.stop(work.emit)
             record = await work.target.start(models, work.emit)
         report.summary = record.inference
         work.emit(running(record))

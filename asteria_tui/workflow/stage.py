@@ -16,6 +16,7 @@ from asteria_tui.config import Project
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Emit, Stage, StageFailed, StageFinished, StageProgressed, StageStarted, Step
 from asteria_tui.logs.watch import LOOK_BACK, CauseWatch
+from asteria_tui.process import uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import KeyRing
 from asteria_tui.targets.target import ServerRecord, Target
@@ -137,5 +138,5 @@ async def in_thread(
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         stopped.set()
-        await asyncio.wait([thread])
+        await uninterrupted(asyncio.wait([thread]))
         raise
