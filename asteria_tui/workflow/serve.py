@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import IO
 
 import msgspec
 
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
+from asteria_tui.process import lock
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
 from asteria_tui.targets import open_target
@@ -75,26 +74,17 @@ async def locked(work: Work) -> AsyncIterator[None]:
     """One of us at a time works on a project; the second waits, then finds the work done."""
     make_state_dir(work.project)
     with (work.project.state_dir / LOCK_FILE).open("a+") as file:
-        waiting = False
-        while not _try_lock(file):
-            if not waiting:
-                waiting = True
-                file.seek(0)
-                text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
-                work.emit(StageProgressed(stage="package", text=text))
-            await asyncio.sleep(0.05)
+
+        def tell() -> None:
+            file.seek(0)
+            text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
+            work.emit(StageProgressed(stage="package", text=text))
+
+        await lock(file, tell)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:

@@ -23,6 +23,7 @@ from asteria_tui.targets.target import ServerRecord, Target
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
+KEYS_LOCK = "keys.lock"
 PROGRESS_EVERY = 0.1
 """Seconds between two facts about one long step."""
 
@@ -37,7 +38,8 @@ class Work(msgspec.Struct, frozen=True):
     def client(self, record: ServerRecord) -> Client:
         if record.settings.server.properties.get("disable_token_authorization") == "true":
             return Client(record.inference, record.management, None)
-        keys = KeyRing(self.target.read_key_file, written_after=record.started_at)
+        lock_file = self.project.state_dir / KEYS_LOCK
+        keys = KeyRing(self.target.read_key_file, written_after=record.started_at, lock_file=lock_file)
         return Client(record.inference, record.management, keys)
 
 
