@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    _open_closed_streams()
     try:
         _main()
     except KeyboardInterrupt:
@@ -20,6 +21,16 @@ def main() -> None:
         sys.exit(ExitCode.INTERRUPTED)
 
 
+def _open_closed_streams() -> None:
+    """What the shell closed (`>&-`) leads nowhere: the next file to be opened must not take its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: the one that was closed
+            os.set_inheritable(nowhere, True)
+            if name != "stdin":  # which stays None, for whoever wants to read it to say so
+                setattr(sys, name, os.fdopen(nowhere, "w"))
+
+
 def _main() -> None:
     from asteria_tui.cli.main import main as run_command
     from asteria_tui.errors import ExitCode
@@ -27,7 +38,7 @@ def _main() -> None:
     given = None if _is_command() else _for_the_screen()
     if given is None:
         run_command()
-    elif sys.stdin.isatty() and sys.stdout.isatty():
+    elif sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
         sys.exit(_screen(given))
     else:
         print("the screen needs a terminal; `asteria-tui --help` lists the commands", file=sys.stderr)  # noqa: T201

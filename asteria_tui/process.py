@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 import psutil
@@ -21,6 +22,8 @@ HARD_TIMEOUT = 5.0
 """Seconds for the kernel to end a tree after SIGKILL."""
 SAME_START = 1.0
 """Seconds by which two readings of one process's start time may differ when the clock is adjusted."""
+LOCK_POLL = 0.05
+"""Seconds between two attempts to take a lock."""
 
 
 class ProcessId(msgspec.Struct, frozen=True):
@@ -164,6 +167,21 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
     if cancelled is not None:
         raise cancelled
     return result
+
+
+async def lock(file: IO[str], waiting: Callable[[], object] = lambda: None) -> None:
+    """Takes the lock of an open file, until it is closed; `waiting` is called once when another process has it."""
+    is_told = False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not is_told:
+                waiting()
+            is_told = True
+            await asyncio.sleep(LOCK_POLL)
+        else:
+            return
 
 
 class PortOwner(msgspec.Struct, frozen=True):

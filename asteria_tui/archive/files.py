@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,9 +75,7 @@ def replacement(target: Path) -> Iterator[int]:
     target = Path(os.path.realpath(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-        # Not tempfile: that makes mode 0600, and the server in a container is another user.
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        partial, descriptor = _open_partial(target)
         try:
             try:
                 yield descriptor
@@ -88,6 +89,31 @@ def replacement(target: Path) -> Iterator[int]:
         _synchronise(target.parent)
     except OSError as error:
         raise _unwritable(target, error) from error
+
+
+PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+
+
+def _open_partial(target: Path) -> tuple[Path, int]:
+    """A new file beside `target`, locked for as long as we write: by that `remove_abandoned` knows the living."""
+    while True:
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        # Not tempfile: that makes mode 0600, and the server in a container is another user.
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):  # where the file system knows no locks, nothing is removed either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return partial, descriptor
+        os.close(descriptor)  # removed in the moment before it was locked
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Removes what writers that were killed left there, and nothing that is being written."""
+    for partial in directory.glob(".*.partial"):
+        if PARTIAL.fullmatch(partial.name):
+            with contextlib.suppress(OSError), partial.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                partial.unlink()
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

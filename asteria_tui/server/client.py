@@ -14,7 +14,7 @@ import msgspec
 from asteria_tui.errors import InferenceError, ServerError, TokenError
 from asteria_tui.events import Key, KeyKind, Model, Worker
 from asteria_tui.server.answers import Answer, error_of
-from asteria_tui.server.keys import KeyRing, is_due
+from asteria_tui.server.keys import KeyRing
 
 if TYPE_CHECKING:
     import httpx
@@ -106,12 +106,16 @@ class Client:
         """A new token of that kind through the API key; the old one is dead at once; raises TokenError."""
         if self.keys is None:
             raise TokenError("this server runs without token authorization")
-        api = await self.keys.token("api")
+        async with self.keys.renewing():
+            return await self._renew(self.keys, kind)
+
+    async def _renew(self, ring: KeyRing, kind: KeyKind) -> dict[KeyKind, Key]:
+        api = await ring.token("api")
         answer = await self._send(self.management, "GET", "/token", {"type": kind}, CALL_TIMEOUT, api)
         if not answer.is_good:
             raise error_of(answer, f"GET /token?type={kind}")
         # The answer is empty: the new token stands in the file (section 1, rotation).
-        return await self.keys.keys()
+        return await ring.keys()
 
     async def _manage(
         self, method: str, path: str, query: Mapping[str, str | int] = {}, timeout: float = CALL_TIMEOUT
@@ -135,26 +139,24 @@ class Client:
         if self.keys is None:
             return await self._send(base, method, path, query, timeout, None, **request)
         key = await self.keys.token(kind)
-        if is_due(key):
-            key = await self._better_key(key)
+        if self.keys.is_due(key):
+            key = await self._better_key(self.keys, key)
         answer = await self._send(base, method, path, query, timeout, key, **request)
         if answer.type != "InvalidKeyException":
             return answer
-        key = await self._better_key(key)
+        key = await self._better_key(self.keys, key)
         answer = await self._send(base, method, path, query, timeout, key, **request)
         if answer.type == "InvalidKeyException":
             raise error_of(answer, f"{method} {path}")
         return answer
 
-    async def _better_key(self, refused: Key) -> Key:
+    async def _better_key(self, ring: KeyRing, refused: Key) -> Key:
         """Somebody else's renewal stands in the file; otherwise renew it ourselves."""
-        if self.keys is None:
-            return refused
-        in_file = (await self.keys.keys()).get(refused.kind, refused)
-        if in_file.token != refused.token and not is_due(in_file):
-            return in_file
-        renewed = await self.renew(refused.kind)
-        return renewed.get(refused.kind, refused)
+        async with ring.renewing():
+            in_file = (await ring.keys()).get(refused.kind, refused)
+            if in_file.token != refused.token and not ring.is_due(in_file):
+                return in_file
+            return (await self._renew(ring, refused.kind)).get(refused.kind, refused)
 
     async def _send(
         self,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
 from asteria_tui.errors import ServerError, TokenError
 from asteria_tui.events import Key, KeyKind
+from asteria_tui.process import lock
 
 RENEW_BEFORE = 60.0
-"""Seconds: a token with less than this left is renewed before it is used."""
+"""Seconds: a token with less than this left is renewed before it is used, or one with less than half of its life."""
+REREAD = 0.02
+"""Seconds until a key file that is just being written is read again."""
 CLOCK_SLACK = 2.0
 """Seconds by which a file system's times may lag behind the clock."""
 START_MAXIMUM = 120.0
@@ -55,11 +61,16 @@ def masked(key: Key) -> Key:
 class KeyRing:
     """The keys of one running server, always as its file says now."""
 
-    def __init__(self, read: ReadKeyFile, written_after: float) -> None:
-        """`written_after`: the server's start; an older file is from an earlier server (section 0 item 8)."""
+    def __init__(self, read: ReadKeyFile, written_after: float, lock_file: Path) -> None:
+        """`written_after`: the server's start; an older file is from an earlier server (section 0 item 8).
+
+        `lock_file`: whoever renews a key of this server holds its lock.
+        """
         self._read = read
         self._written_after = written_after
+        self._lock_file = lock_file
         self._keys: dict[KeyKind, Key] = {}
+        self._lifetime = 0.0
 
     async def keys(self) -> dict[KeyKind, Key]:
         """All keys, read again each time.
@@ -88,7 +99,17 @@ class KeyRing:
                 detail="it is left over from an earlier run, and its tokens are not valid",
                 hint="`asteria-tui restart` writes a new one",
             )
-        self._keys = parse_key_file(found[0])
+        content, written_at = found
+        try:
+            self._keys = parse_key_file(content)
+        except TokenError:
+            if time.time() - written_at > CLOCK_SLACK:
+                raise
+            # TorchServe writes it in place: for a moment it is empty or cut off.
+            await asyncio.sleep(REREAD)
+            return await self.keys()
+        # The key that was renewed last expires last.
+        self._lifetime = max(key.expires_at or 0.0 for key in self._keys.values()) - written_at
         return self._keys
 
     async def token(self, kind: KeyKind) -> Key:
@@ -100,7 +121,14 @@ class KeyRing:
         except KeyError:
             raise TokenError(f"key_file.json has no {kind} key") from None
 
+    def is_due(self, key: Key) -> bool:
+        """Whether the key is to be renewed before it is used."""
+        return key.expires_at is not None and key.expires_at - time.time() < min(RENEW_BEFORE, self._lifetime / 2)
 
-def is_due(key: Key) -> bool:
-    """Whether the key is to be renewed before it is used."""
-    return key.expires_at is not None and key.expires_at - time.time() < RENEW_BEFORE
+    @contextlib.asynccontextmanager
+    async def renewing(self) -> AsyncIterator[None]:
+        """One process at a time: each renewal ends the key before it, and two at once leave a file that is wrong."""
+        with contextlib.ExitStack() as opened:
+            with contextlib.suppress(OSError):  # where no file can be made nobody else renews either
+                await lock(opened.enter_context(self._lock_file.open("a")))
+            yield

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from asteria_tui.config import Project
-from asteria_tui.errors import AsteriaError, ServerError, TargetError
+from asteria_tui.errors import ServerError, TargetError
 from asteria_tui.events import CommandRan, Emit, Noticed, ServerChanged, StageProgressed
 from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
+from asteria_tui.process import uninterrupted
 from asteria_tui.targets import container_console as console
 from asteria_tui.targets import container_run, container_store
 from asteria_tui.targets.console import last_words, until_started
@@ -70,45 +71,43 @@ class DockerTarget:
         self._follower: threading.Thread | None = None
 
     async def check(self) -> None:
-        await in_daemon_thread(lambda: self._with_engine(lambda _: None))
+        await self._in_thread(lambda _: None)
 
     async def find(self) -> ServerRecord | None:
-        return await in_daemon_thread(lambda: self._with_engine(self._find))
+        return await self._in_thread(self._find)
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         image = await self._make_image(emit)
         await self.stop(emit)
         emit(ServerChanged(state="starting", target="docker"))
         try:
-            setup = await _to_its_end(lambda: self._with_engine(lambda client: self._start(client, models, image)))
+            # Cut short, the thread would go on and start a container that nobody ends.
+            setup = await self._to_its_end(lambda client: self._start(client, models, image))
             emit(CommandRan(command=setup.spec.command_line()))
             if setup.spec.layout.said:
                 emit(Noticed(text=f"{image} {setup.spec.layout.said}; asteria-tui starts TorchServe itself in it"))
             await until_started(self._console, self._how_it_ended, emit)
         except BaseException:
             # Also when interrupted: whoever started it and can't hand it over ends it. Java hears no SIGTERM yet.
-            await asyncio.shield(self._end_at_once(emit))
+            await self._to_its_end(lambda client: self._stop(client, emit, patience=0))
             raise
         return setup.record
 
     async def stop(self, emit: Emit) -> bool:
         """Ends and removes the container, and what of ours on the host went with it; nobody else's is touched."""
-        return await _to_its_end(lambda: self._with_engine(lambda client: self._stop(client, emit)))
-
-    async def _end_at_once(self, emit: Emit) -> None:
-        await _to_its_end(lambda: self._with_engine(lambda client: self._stop(client, emit, patience=0)))
+        return await self._to_its_end(lambda client: self._stop(client, emit))
 
     async def read_key_file(self) -> tuple[bytes, float] | None:
-        return await in_daemon_thread(lambda: self._with_engine(self._read_key_file))
+        return await self._in_thread(self._read_key_file)
 
     async def vitals(self, record: ServerRecord) -> Vitals | None:  # noqa: ARG002 its labels are what it is found by
-        return await in_daemon_thread(lambda: self._with_engine(self._vitals))
+        return await self._in_thread(self._vitals)
 
     async def container_store(self) -> ContainerStore | None:
-        return await in_daemon_thread(lambda: self._with_engine(self._container_store))
+        return await self._in_thread(self._container_store)
 
     async def put_archive(self, file: Path) -> ServerRecord | None:
-        return await _to_its_end(lambda: self._with_engine(lambda client: self._put_archive(client, file)))
+        return await self._to_its_end(lambda client: self._put_archive(client, file))
 
     def describe_end(self) -> str:
         return "\n".join(filter(None, (self._end.reason if self._end else "", last_words(self._console))))
@@ -126,6 +125,13 @@ class DockerTarget:
         with container_run.opened() as client, talking("the container"):
             return call(client)
 
+    async def _in_thread(self, call: Callable[[DockerClient], Result]) -> Result:
+        return await in_daemon_thread(lambda: self._with_engine(call))
+
+    async def _to_its_end(self, call: Callable[[DockerClient], Result]) -> Result:
+        """What must not be left half done: interruptions wait for its end."""
+        return await uninterrupted(self._in_thread(call))
+
     # -- starting -----------------------------------------------------------------------------------------------
 
     async def _make_image(self, emit: Emit) -> str:
@@ -138,9 +144,7 @@ class DockerTarget:
             emit(StageProgressed(stage="start", text=step.text, done=step.done, total=step.total, unit=step.unit))
 
         try:
-            return await in_daemon_thread(
-                lambda: self._with_engine(lambda client: container_run.provide_image(client, self.project, progress))
-            )
+            return await self._in_thread(lambda client: container_run.provide_image(client, self.project, progress))
         finally:
             is_over.set()
 
@@ -293,17 +297,6 @@ class DockerTarget:
         if record is not None and record.target == "docker":
             forget_record(self.project)
         return was_running
-
-
-async def _to_its_end(call: Callable[[], Result]) -> Result:
-    """Short blocking work that must not be left half done: an interruption waits for its end."""
-    work = asyncio.ensure_future(in_daemon_thread(call))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        with contextlib.suppress(AsteriaError):
-            await work
-        raise
 
 
 def _out_of_memory_at(client: DockerClient, container: Container) -> float | None:

@@ -102,7 +102,7 @@ class LocalTarget:
         was_alive = record.process.is_alive
         if was_alive:
             emit(ServerChanged(state="stopping", target="local", pid=record.process.pid))
-        await self._end(record)
+        await uninterrupted(self._end(record))
         return was_alive
 
     async def _end(self, record: ServerRecord) -> None:

@@ -123,7 +123,10 @@ class Target(Protocol):
         ...
 
     async def stop(self, emit: Emit) -> bool:
-        """Ends the server and removes everything that it left; False when none ran; raises TargetError."""
+        """Ends the server and removes everything that it left, to the end however often it is interrupted.
+
+        False when none ran; raises TargetError.
+        """
         ...
 
     async def read_key_file(self) -> tuple[bytes, float] | None:

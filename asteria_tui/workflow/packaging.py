@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from asteria_tui.archive.build import build
-from asteria_tui.archive.files import sha256_of
+from asteria_tui.archive.files import remove_abandoned, sha256_of
 from asteria_tui.archive.inspect import inspect
 from asteria_tui.archive.official import build_official
 from asteria_tui.archive.sources import collect
@@ -25,6 +25,8 @@ async def package(work: Work, models: dict[str, ModelSettings], archiver: Archiv
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArchiveError(f"cannot make the store {store}", detail=error.strerror or str(error)) from error
+    for directory in (store, *_mirrors(work)):
+        remove_abandoned(directory)
     packaged = [await _package_one(work, name, settings, archiver) for name, settings in models.items()]
     if packaged:
         await fill_mirrors(work, packaged)
@@ -91,7 +93,7 @@ async def _take_ready(work: Work, name: str, settings: ModelSettings, target: Pa
 
 async def fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
     """Copies to each mirror what is not equal there."""
-    mirrors = [work.project.path(name) for name in work.project.settings.stores.mirrors]
+    mirrors = _mirrors(work)
     async with stage(work.emit, "store") as report:
         copied = 0
         for mirror in mirrors:
@@ -111,6 +113,10 @@ async def fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
         report.unchanged = not copied
         stores = len(mirrors) + 1
         report.summary = f"{stores} of {stores} equal"
+
+
+def _mirrors(work: Work) -> list[Path]:
+    return [work.project.path(name) for name in work.project.settings.stores.mirrors]
 
 
 def _installs_requirements(work: Work) -> bool:

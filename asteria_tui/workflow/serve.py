@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import IO
 
 import msgspec
 
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
-from asteria_tui.process import uninterrupted
+from asteria_tui.process import lock
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
 from asteria_tui.targets import open_target
@@ -49,7 +47,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
             failures = await _proven(work, record, served, is_new=is_new, is_all=is_all)
         except (AsteriaError, asyncio.CancelledError):
             if is_new:
-                await uninterrupted(work.target.stop(work.emit))
+                await work.target.stop(work.emit)
                 work.emit(ServerChanged(state="stopped"))
             raise
         if failures:
@@ -59,7 +57,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
 async def down(work: Work) -> bool:
     """Ends the server and all that it left; False when none ran; raises TargetError."""
     async with locked(work), stage(work.emit, "stop") as report:
-        was_running = await uninterrupted(work.target.stop(work.emit))
+        was_running = await work.target.stop(work.emit)
         report.summary = "stopped" if was_running else "no server was running"
         report.unchanged = not was_running
         work.emit(ServerChanged(state="stopped"))
@@ -76,26 +74,17 @@ async def locked(work: Work) -> AsyncIterator[None]:
     """One of us at a time works on a project; the second waits, then finds the work done."""
     make_state_dir(work.project)
     with (work.project.state_dir / LOCK_FILE).open("a+") as file:
-        waiting = False
-        while not _try_lock(file):
-            if not waiting:
-                waiting = True
-                file.seek(0)
-                text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
-                work.emit(StageProgressed(stage="package", text=text))
-            await asyncio.sleep(0.05)
+
+        def tell() -> None:
+            file.seek(0)
+            text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
+            work.emit(StageProgressed(stage="package", text=text))
+
+        await lock(file, tell)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
@@ -110,7 +99,7 @@ async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRec
                 # What can't be started again is not stopped.
                 await work.target.check()
                 work.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
-                await uninterrupted(work.target.stop(work.emit))
+                await work.target.stop(work.emit)
             record = await work.target.start(models, work.emit)
         report.summary = record.inference
         work.emit(running(record))

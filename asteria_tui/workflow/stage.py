@@ -16,12 +16,14 @@ from asteria_tui.config import Project
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Emit, Stage, StageFailed, StageFinished, StageProgressed, StageStarted, Step
 from asteria_tui.logs.watch import LOOK_BACK, CauseWatch
+from asteria_tui.process import uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import KeyRing
 from asteria_tui.targets.target import ServerRecord, Target
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
+KEYS_LOCK = "keys.lock"
 PROGRESS_EVERY = 0.1
 """Seconds between two facts about one long step."""
 
@@ -36,7 +38,8 @@ class Work(msgspec.Struct, frozen=True):
     def client(self, record: ServerRecord) -> Client:
         if record.settings.server.properties.get("disable_token_authorization") == "true":
             return Client(record.inference, record.management, None)
-        keys = KeyRing(self.target.read_key_file, written_after=record.started_at)
+        lock_file = self.project.state_dir / KEYS_LOCK
+        keys = KeyRing(self.target.read_key_file, written_after=record.started_at, lock_file=lock_file)
         return Client(record.inference, record.management, keys)
 
 
@@ -137,5 +140,5 @@ async def in_thread(
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         stopped.set()
-        await asyncio.wait([thread])
+        await uninterrupted(asyncio.wait([thread]))
         raise

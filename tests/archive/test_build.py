@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -196,6 +198,39 @@ def test_a_cancelled_build_leaves_the_archive_before(workshop, share):
         build(workshop.collect(serialized_file="weights.pt"), target, cancel)
     assert [path.name for path in target.parent.iterdir()] == ["echo.mar"]
     assert files.sha256_of(target) == before.sha256
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    target = tmp_path / "echo.mar"
+    killed = (
+        "import os, pathlib, signal, sys\n"
+        "from asteria_tui.archive.files import replacement\n"
+        "with replacement(pathlib.Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, target], check=False).returncode == -signal.SIGKILL
+    [abandoned] = tmp_path.iterdir()
+    (tmp_path / ".notes.partial").touch()
+    with files.replacement(target):
+        files.remove_abandoned(tmp_path)
+        assert not abandoned.exists()
+    files.remove_abandoned(tmp_path / "nowhere")
+    assert {path.name for path in tmp_path.iterdir()} == {"echo.mar", ".notes.partial"}
+
+
+def test_a_partial_file_that_is_removed_before_it_is_locked(tmp_path, monkeypatch):
+    flock, removed = files.fcntl.flock, []
+
+    def remove_first(descriptor, operation):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", remove_first)
+    with files.replacement(tmp_path / "echo.mar") as descriptor:
+        os.write(descriptor, b"whole")
+    assert (tmp_path / "echo.mar").read_bytes() == b"whole"
 
 
 def test_a_source_that_changes_meanwhile(workshop):

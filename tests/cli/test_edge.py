@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from asteria_tui.cli.main import _leading_flags
-from tests.conftest import COMMAND, MakeFolder
+from tests.conftest import COMMAND, Folder, MakeFolder
 
 TO_NOBODY = "no server of this project is running"
 
@@ -50,6 +50,34 @@ def test_a_reader_that_is_gone_ends_it_quietly(make_folder: MakeFolder, call: st
     assert process.returncode == 141
 
 
+CLOSED = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
+
+
+def run_closed(folder: Folder, closed: str, *arguments: str) -> subprocess.CompletedProcess:
+    call = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *arguments]
+    return subprocess.run(call, cwd=folder.path, env=folder.env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_closed_streams_do_not_change_how_it_ends(make_folder: MakeFolder, closed: str):
+    folder = make_folder()
+    calls = {"": 2, "--help": 0, "nonsense": 2, "package": 0, "inspect model_store/echo.mar": 0, "status": 4, "logs": 4}
+    for call, code in calls.items():
+        ended = run_closed(folder, closed, *call.split())
+        assert ended.returncode == code, (call, ended)
+        assert "Traceback" not in ended.stderr
+    assert folder.left_over() == []
+
+
+@pytest.mark.torchserve
+@pytest.mark.parametrize("closed", CLOSED)
+def test_closed_streams_and_a_server(shared: Folder, closed: str):
+    for call in ("up", "status", "predict -d 1", "models", "keys --json", "logs -n 1"):
+        ended = run_closed(shared, closed, *call.split())
+        assert ended.returncode == 0, (call, ended)
+        assert "Traceback" not in ended.stderr
+
+
 def test_an_interruption_while_it_starts_is_silent(make_folder: MakeFolder):
     folder = make_folder()
     folder.write(
@@ -80,10 +108,7 @@ def test_a_payload_is_read_before_anything_is_asked_of_a_server(make_folder: Mak
     }.items():
         assert said in folder.run("predict", *arguments, code=2).err
     assert TO_NOBODY in folder.run("predict", "-m", "other", "-d", "1", code=4).err
-    closed = subprocess.run(
-        ["sh", "-c", '"$@" predict - <&-', "sh", *COMMAND],
-        cwd=folder.path, env=folder.env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    closed = run_closed(folder, "<&-", "predict", "-")
     assert closed.returncode == 2
     assert "standard input is closed" in closed.stderr
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ECHO, Folder, MakeFolder
+from asteria_tui.session import Session, open_project
+from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder
 
 pytestmark = pytest.mark.torchserve
 
@@ -222,13 +225,20 @@ def test_a_long_path_with_blanks(make_folder: MakeFolder):
     assert not temporary.exists()
 
 
-def test_expired_tokens_are_renewed_without_the_user_noticing(make_folder: MakeFolder):
-    toml = '[models.echo]\nhandler = "handler.py"\nsamples = "samples"\n[server]\ntoken_expiration_minutes = 0.05\n'
-    folder = make_folder(toml=toml)
+async def test_expired_tokens_are_renewed_without_the_user_noticing(make_folder: MakeFolder):
+    """Also when many find them expired at once: each renewal ends the token before it, so only one may renew."""
+    folder = make_folder(toml=ECHO_PROJECT + "[server]\ntoken_expiration_minutes = 0.1\n")
     folder.run("up")
-    [before] = folder.run("keys", "--reveal", "--json").all("keys_changed")
-    expires = max(key["expires_at"] or 0 for key in before["keys"])
-    until(lambda: time.time() > expires)
+    session = Session(open_project(folder.path))
+    record = await session.running()
+    async with contextlib.AsyncExitStack() as opened:
+        clients = [await opened.enter_async_context(session.work.client(record)) for _ in range(8)]
+        keys = await clients[0].keys.keys()
+        until(lambda: time.time() > max(key.expires_at or 0 for key in keys.values()))
+        answers = await asyncio.gather(
+            *(client.predict("echo", b"1", "application/json", timeout=60) for client in clients)
+        )
+    assert [answer.body for answer in answers] == [{"echo": 1}] * len(clients)
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
     assert "1 of 1 workers ready" in folder.run("models").out
     folder.down()

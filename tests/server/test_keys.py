@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asteria_tui.errors import ServerError, TokenError
-from asteria_tui.server.keys import KeyRing, is_due, masked, parse_key_file
+from asteria_tui.server.keys import KeyRing, masked, parse_key_file
 
 CONTENT = b"""{"management": {"key": "MMMMMMMM", "expiration time": "2026-01-01T03:39:28.100084375Z"},
  "inference": {"key": "IIIIIIII", "expiration time": "2026-01-01T03:39:28Z"}, "API": {"key": "AAAAAAAA"}}"""
@@ -38,32 +40,58 @@ def test_nothing_of_a_token_is_shown():
         assert not set(masked(key).token) & set(key.token)
 
 
-def test_due_before_it_expires():
-    [inference, *_] = (parse_key_file(CONTENT)["inference"],)
-    assert is_due(inference)
-    assert not is_due(parse_key_file(CONTENT)["api"])
+def ring(*contents, written_at=None, written_after=0.0):
+    """Of a server whose file is read with these contents, one after the other, the last one for good."""
+    left = list(contents)
 
-
-@pytest.mark.parametrize("found", [None, (CONTENT, time.time() - 600)], ids=["missing", "older"])
-async def test_a_server_that_starts_has_no_keys_yet(found):
     async def read():
-        return found
+        content = left.pop(0) if len(left) > 1 else left[0]
+        return None if content is None else (content, written_at or time.time())
 
+    return KeyRing(read, written_after=written_after, lock_file=Path("nowhere/keys.lock"))
+
+
+def content(expires_at):
+    text = datetime.fromtimestamp(expires_at, UTC).isoformat().replace("+00:00", "Z").encode()
+    return CONTENT.replace(b"2026-01-01T03:39:28Z", text).replace(b"2026-01-01T03:39:28.100084375Z", text)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "left", "is_due"),
+    [
+        (3600, 61, False),
+        (3600, 59, True),
+        (60, 59, False),
+        (60, 31, False),
+        (60, 29, True),
+        (3, 2, False),
+        (3, 0, True),
+    ],
+)
+async def test_due_before_it_expires_but_never_in_the_first_half_of_its_life(lifetime, left, is_due):
+    now = time.time()
+    keys = ring(content(now + left), written_at=now + left - lifetime)
+    assert keys.is_due(await keys.token("inference")) is is_due
+    assert not keys.is_due(await keys.token("api"))
+
+
+async def test_a_file_that_is_just_being_written_is_read_again():
+    assert (await ring(b"", CONTENT[:50], CONTENT).token("api")).token == "AAAAAAAA"
+    with pytest.raises(TokenError, match="not what TorchServe writes"):
+        await ring(b"", CONTENT, written_at=time.time() - 5).keys()
+
+
+@pytest.mark.parametrize("found", [None, CONTENT], ids=["missing", "older"])
+async def test_a_server_that_starts_has_no_keys_yet(found):
+    now = time.time()
     with pytest.raises(ServerError, match="yet"):
-        await KeyRing(read, written_after=time.time() - 5).keys()
+        await ring(found, written_at=now - 600, written_after=now - 5).keys()
 
 
 async def test_a_file_older_than_the_server_is_not_believed():
     now = time.time() - 200
-
-    async def old():
-        return CONTENT, now - 60
-
-    async def missing():
-        return None
-
     with pytest.raises(TokenError, match="older than the server"):
-        await KeyRing(old, written_after=now).keys()
+        await ring(CONTENT, written_at=now - 60, written_after=now).keys()
     with pytest.raises(TokenError, match="has no key_file"):
-        await KeyRing(missing, written_after=now).keys()
-    assert (await KeyRing(old, written_after=now - 120).token("api")).token == "AAAAAAAA"
+        await ring(None, written_after=now).keys()
+    assert (await ring(CONTENT, written_at=now - 60, written_after=now - 120).token("api")).token == "AAAAAAAA"

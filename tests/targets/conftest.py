@@ -12,8 +12,11 @@ import pytest
 from docker import DockerClient
 from docker.models.containers import Container
 
+from asteria_tui.config import Project, settings_from
+from asteria_tui.targets.container_run import mark_of, of_project
 from tests.conftest import ECHO, ROOT, Folder
 
+PORT_NAMES = ("inference_port", "management_port", "metrics_port", "grpc_inference_port", "grpc_management_port")
 TOML = """
     [models.echo]
     handler = "handler.py"
@@ -42,13 +45,19 @@ class DockerFolder(Folder):
     def container(self) -> Container:
         return self.client.containers.get(self.state["container"])
 
+    @property
+    def project(self) -> Project:
+        """For the tests that call the package itself; commands read asteria.toml."""
+        settings = {
+            "models": {"echo": {"handler": "handler.py", "samples": "samples"}},
+            "server": {"target": "docker"} | dict.fromkeys(PORT_NAMES, 0),
+            "docker": {"image": self.env["ASTERIA_DOCKER_IMAGE"], "container": self.name},
+        }
+        return Project(root=self.path.resolve(), settings=settings_from(settings))
+
     def containers(self) -> list[str]:
         """Every container that is this project's, whatever its state."""
-        from asteria_tui.config import Project, Settings
-        from asteria_tui.targets.container_run import mark_of, of_project
-
-        mark = mark_of(Project(root=self.path.resolve(), settings=Settings()))
-        return [str(found.name) for found in of_project(self.client, mark)]
+        return [str(found.name) for found in of_project(self.client, mark_of(self.project))]
 
     def down(self) -> None:
         super().down()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -15,9 +16,11 @@ from pathlib import Path
 
 import pytest
 from docker import DockerClient
+from docker.models.containers import Container
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets import engine
+from asteria_tui.targets import container_run, engine
+from asteria_tui.targets.docker import DockerTarget
 from tests.conftest import ECHO
 from tests.targets.conftest import DockerFolder, MakeDockerFolder
 
@@ -240,13 +243,38 @@ def test_java_that_does_not_start(make_docker_folder: MakeDockerFolder):
     assert folder.left_over() == folder.containers() == []
 
 
-def test_an_interrupted_start_leaves_nothing(make_docker_folder: MakeDockerFolder):
+def test_a_start_that_is_interrupted_again_and_again_leaves_nothing(make_docker_folder: MakeDockerFolder):
     folder = make_docker_folder()
     with folder.started("up", "--json") as process:
-        for line in process.stdout:
-            if '"starting"' in line:
-                process.terminate()
-                break
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, out
+        interrupted = [process.terminate() for line in process.stdout if '"starting"' in line or '"stopping"' in line]
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert len(interrupted) == 2
+    assert folder.left_over() == folder.containers() == []
+
+
+async def test_interruptions_while_the_engine_still_makes_the_container(
+    make_docker_folder: MakeDockerFolder, monkeypatch: pytest.MonkeyPatch
+):
+    """What runs in a thread can't be cut: the clean-up has to wait for it, or it would find nothing to remove."""
+    run = container_run.run
+    loop = asyncio.get_running_loop()
+
+    def run_late(client: DockerClient, setup: container_run.Setup) -> Container:
+        asyncio.run_coroutine_threadsafe(interrupt_twice(), loop).result()
+        return run(client, setup)
+
+    async def interrupt_twice() -> None:
+        for _ in range(2):
+            starting.cancel()
+            for _ in range(10):  # rounds of the loop, so that it is delivered
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(container_run, "run", run_late)
+    folder = make_docker_folder()
+    (folder.path / "model_store").mkdir()
+    target = DockerTarget(folder.project)
+    starting = asyncio.ensure_future(target.start([], lambda event: None))
+    with pytest.raises(asyncio.CancelledError):
+        await starting
     assert folder.left_over() == folder.containers() == []

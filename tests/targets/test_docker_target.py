@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from asteria_tui.config import Project, settings_from
 from asteria_tui.events import ServerChanged
 from asteria_tui.logs.parse import Parser
 from asteria_tui.session import Session
@@ -122,14 +121,7 @@ async def test_where_users_are_mapped_the_records_come_by_the_console(
     """As with a rootless engine, whose containers' users can't write to a directory of ours."""
     monkeypatch.setattr(container_run, "_shares_users", lambda client: False)
     folder = make_docker_folder()
-    settings = settings_from(
-        {
-            "models": {"echo": {"handler": "handler.py", "samples": "samples"}},
-            "server": {"target": "docker"} | dict.fromkeys(PORT_NAMES, 0),
-            "docker": {"image": folder.env["ASTERIA_DOCKER_IMAGE"], "container": folder.name},
-        }
-    )
-    session = Session(Project(root=folder.path.resolve(), settings=settings))
+    session = Session(folder.project)
     await session.up()
     assert isinstance(session.state.server, ServerChanged)
     assert session.state.predictions[-1].body == {"echo": {"hello": "world"}}
@@ -139,9 +131,6 @@ async def test_where_users_are_mapped_the_records_come_by_the_console(
     assert "/home/model-server/logs" not in {mount["Destination"] for mount in folder.container.attrs["Mounts"]}
     await session.down()
     assert folder.containers() == []
-
-
-PORT_NAMES = ("inference_port", "management_port", "metrics_port", "grpc_inference_port", "grpc_management_port")
 
 
 def test_choosing_another_target_moves_the_server(make_docker_folder: MakeDockerFolder):
