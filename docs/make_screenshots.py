@@ -1,14 +1,15 @@
 """Takes the README's pictures: the real screen on the bundled project and a real TorchServe.
 
-`python docs/make_screenshots.py` works on a copy of the project, on free ports, and writes docs/screenshots/*.svg.
+`python docs/make_screenshots.py` works on a copy of the project and writes docs/screenshots/*.svg. The copy lies at a
+fixed place and its server on the default ports, so that two pictures differ only in what the screen shows otherwise.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,9 @@ from asteria_tui.tui.app import AsteriaApp
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PARTS = ("asteria.toml", "handler", "model", "model_store")
-PORTS = ("INFERENCE", "MANAGEMENT", "METRICS", "GRPC_INFERENCE", "GRPC_MANAGEMENT")
+PROJECT = Path(tempfile.gettempdir()) / "anomaly"
 BROKEN = "        self.threshold = {}['threshold']\n"
+SITE_PACKAGES = sysconfig.get_path("purelib")
 FONT_FROM_OUTSIDE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """Textual names the address of a font; a picture of ours loads nothing."""
 LONGEST = 180.0
@@ -30,18 +32,19 @@ LONGEST = 180.0
 
 
 async def main() -> None:
-    os.environ |= {f"ASTERIA_SERVER_{name}_PORT": "0" for name in PORTS}
     (HERE / "screenshots").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="asteria-") as folder:
-        project = Path(folder)
+    PROJECT.mkdir()  # whose it is when it is there, only its owner knows
+    try:
         for part in PARTS:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            copy(ROOT / part, project / part)
-        session = Session(open_project(project))
+            copy(ROOT / part, PROJECT / part)
+        session = Session(open_project(PROJECT))
         try:
-            await _take(session, project)
+            await _take(session, PROJECT)
         finally:
             await session.perform(session.down(), "stop")
+    finally:
+        shutil.rmtree(PROJECT)
 
 
 async def _take(session: Session, project: Path) -> None:
@@ -68,6 +71,8 @@ async def _take(session: Session, project: Path) -> None:
         await _until(pilot, lambda: bool(app.workbench.logs.causes))
         await _act(pilot, "1")
         _save(app, "failed")
+        await _act(pilot, "enter")
+        _save(app, "cause")
     await app.stop_watching()
     await app.jobs.finish()
 
@@ -91,6 +96,7 @@ def _save(app: AsteriaApp, name: str) -> None:
     app.clear_notifications()
     file = HERE / "screenshots" / f"{name}.svg"
     picture = app.export_screenshot(title="asteria-tui", simplify=True)
+    picture = picture.replace(SITE_PACKAGES.replace(" ", "&#160;"), ".venv/lib/python3.11/site-packages")
     file.write_text(FONT_FROM_OUTSIDE.sub("", picture))
     print(file.relative_to(ROOT))  # noqa: T201
 
