@@ -241,7 +241,12 @@ class ServerChanged(Event, frozen=True, kw_only=True):
     management: str = ""
     metrics: str = ""
     memory_bytes: int | None = None
+    """Of all its processes, as the target counts them."""
     cpu_percent: float | None = None
+    """Of one core, between two looks two seconds apart: the screen fills it, `status` looks once and leaves it empty.
+
+    A second look that says something would cost `status` a second, whatever the target.
+    """
     restarts: int | None = None
     """Of the container, where there is one."""
     exit_code: int | None = None

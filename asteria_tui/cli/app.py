@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import typer
 
@@ -21,8 +21,16 @@ def make_app(names: Sequence[str]) -> typer.Typer:
     for name in names:
         command = COMMANDS[name]
         module = importlib.import_module(f"asteria_tui.cli.{command.module}")
-        if hasattr(module, "group"):
-            app.add_typer(module.group(), name=name, help=command.summary)
+        if command.is_group:
+            app.add_typer(_group(module.VERBS), name=name, help=command.summary)
         else:
             app.command(name, help=command.summary)(with_options(getattr(module, name)))
     return app
+
+
+def _group(verbs: Mapping[str, Callable[..., int]]) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True)
+    group.callback()(lambda: None)
+    for name, command in verbs.items():
+        group.command(name)(with_options(command))
+    return group

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 class Command(NamedTuple):
     module: str
-    """In this package; the function has the command's name, or the module adds a group of commands."""
+    """In this package; the function has the command's name, or the module's VERBS are a group of commands."""
     summary: str
     group: str
     is_group: bool = False

@@ -7,17 +7,10 @@ from typing import Annotated
 
 import typer
 
-from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.errors import ExitCode
 from asteria_tui.session import export_compose, open_project
-
-
-def group() -> typer.Typer:
-    room = typer.Typer(no_args_is_help=True)
-    room.callback()(lambda: None)
-    room.command("compose")(with_options(compose))
-    return room
 
 
 def compose(
@@ -33,3 +26,6 @@ def compose(
         print_value(str(file))
     Renderer(options).say(f"run it: docker compose -f {chosen / 'compose.yaml'} up")
     return ExitCode.DONE
+
+
+VERBS = {"compose": compose}

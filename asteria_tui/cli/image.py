@@ -7,16 +7,9 @@ from typing import Annotated
 
 import typer
 
-from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.options import Options
 from asteria_tui.cli.run import perform
 from asteria_tui.session import Session
-
-
-def group() -> typer.Typer:
-    room = typer.Typer(no_args_is_help=True)
-    room.callback()(lambda: None)
-    room.command("build")(with_options(build))
-    return room
 
 
 def build(
@@ -35,3 +28,6 @@ def build(
         await session.build_image(wheelhouse=wheelhouse, base=base, torch_index=torch_index)
 
     return perform(options, "image", act)
+
+
+VERBS = {"build": build}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ import typer
 from asteria_tui.archive.own_files import own_files
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import print_value
+from asteria_tui.cli.run import cancel_on_signals
 from asteria_tui.cli.style import Style
 from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode, ServerError
@@ -158,9 +158,7 @@ def _since(given: str | None) -> float | None:
 
 async def _print_all(batches: AsyncIterator[LogBatch], show: Callable[[LogBatch], None]) -> int:
     printing = asyncio.ensure_future(_print_batches(batches, show))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, printing.cancel)
+    cancel_on_signals(printing)
     with contextlib.suppress(asyncio.CancelledError):
         await printing
         return ExitCode.DONE

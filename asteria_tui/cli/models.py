@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from asteria_tui.cli.options import Options, with_options
+from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.cli.run import Action, perform
 from asteria_tui.session import Session
@@ -15,22 +14,6 @@ from asteria_tui.state import State
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str | None, typer.Option("--version", help="One version instead of the default one.")]
-
-
-def group() -> typer.Typer:
-    room = typer.Typer()
-    verbs: dict[str, Callable[..., int]] = {
-        "list": list_models,
-        "show": show,
-        "register": register,
-        "unregister": unregister,
-        "scale": scale,
-        "default": default,
-    }
-    for name, command in verbs.items():
-        room.command(name)(with_options(command))
-
-    return room
 
 
 def list_models(options: Options) -> int:
@@ -96,3 +79,13 @@ def _manage(options: Options, act: Action) -> int:
             print_value("no model is registered")
 
     return perform(options, "models", act, finish=finish)
+
+
+VERBS = {
+    "list": list_models,
+    "show": show,
+    "register": register,
+    "unregister": unregister,
+    "scale": scale,
+    "default": default,
+}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer
@@ -52,10 +53,7 @@ async def _perform(
     session = Session(project)
     acting = asyncio.ensure_future(session.perform(action(session), stage))
     acting.add_done_callback(lambda _: session.close())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # The clean-up of whatever is under way runs before the exit.
-        loop.add_signal_handler(number, acting.cancel)
+    cancel_on_signals(acting)
     async for event in session.events():
         if narrate or isinstance(event, StageFailed):
             renderer.show(event)
@@ -66,3 +64,10 @@ async def _perform(
             finish(session.state, renderer)
         return code
     return ExitCode.INTERRUPTED
+
+
+def cancel_on_signals(task: asyncio.Future[Any]) -> None:
+    """The clean-up of whatever is under way runs before the exit."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)

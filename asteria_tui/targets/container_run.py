@@ -27,7 +27,6 @@ from asteria_tui.targets.container_spec import (
     LAUNCHER,
     LOGS,
     PORTS,
-    RUN_BYTES,
     ContainerSpec,
     Layout,
     Mount,
@@ -125,8 +124,7 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
         memory=project.settings.docker.memory,
         ports=ports,
         mounts=(Mount(source=project.primary_store.resolve(), target=layout.store), *mounts),
-        # Each archive is unpacked there, and once more while a changed one takes its place.
-        run_bytes=RUN_BYTES + 2 * sum((project.primary_store / archive).stat().st_size for archive in archives),
+        archive_bytes=sum((project.primary_store / archive).stat().st_size for archive in archives),
         layout=layout,
         java_options=(*JAVA_OPTIONS, *project.settings.server.java_options),
         labels={

@@ -90,7 +90,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: Ports
     """On the host's loopback."""
     mounts: tuple[Mount, ...]
-    run_bytes: int = RUN_BYTES
+    archive_bytes: int = 0
+    """Of what is served."""
     layout: Layout = Layout()
     java_options: tuple[str, ...] = ()
     labels: dict[str, str] = {}
@@ -118,7 +119,9 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     def tmpfs(self) -> str:
         # `--mount type=tmpfs` knows no owner (facts/docker).
         uid, gid = self.user
-        return f"size={self.run_bytes},uid={uid},gid={gid},mode=0700,exec"
+        # Each archive is unpacked there, and once more while a changed one takes its place.
+        size = RUN_BYTES + 2 * self.archive_bytes
+        return f"size={size},uid={uid},gid={gid},mode=0700,exec"
 
     @property
     def published(self) -> dict[int, int]:
@@ -126,26 +129,32 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
         outside = self.ports.items()
         return {inside: outside[name] for name, inside in PORTS.items().items()}
 
-    def api_arguments(self) -> dict[str, Any]:
-        """For `DockerClient.containers.create`."""
-        from docker.types import LogConfig
-        from docker.types import Mount as ApiMount
-
+    @property
+    def in_common(self) -> dict[str, Any]:
+        """What the engine's API and a compose file say in the same words."""
         return {
             "image": self.image,
-            "name": self.name,
-            "entrypoint": self.entrypoint,
-            "command": list(self.java_options) or None,
             "user": self.user_text,
             "working_dir": str(RUN),
             "environment": self.environment,
-            "labels": self.labels,
             "read_only": True,
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "pids_limit": PIDS_LIMIT,
             "mem_limit": self.memory,
             "memswap_limit": self.memory,
+        }
+
+    def api_arguments(self) -> dict[str, Any]:
+        """For `DockerClient.containers.create`."""
+        from docker.types import LogConfig
+        from docker.types import Mount as ApiMount
+
+        return self.in_common | {
+            "name": self.name,
+            "entrypoint": self.entrypoint,
+            "command": list(self.java_options) or None,
+            "labels": self.labels,
             "tmpfs": {str(RUN): self.tmpfs},
             "mounts": [
                 ApiMount(str(mount.target), str(mount.source), type="bind", read_only=mount.read_only)

@@ -21,10 +21,8 @@ from asteria_tui.targets.container_spec import (
     HEALTH_TIMES,
     IMAGE_USER,
     LAUNCHER,
-    PIDS_LIMIT,
     PORTS,
     RUN,
-    RUN_BYTES,
     ContainerSpec,
     Mount,
     layout_named,
@@ -72,7 +70,6 @@ def make_spec(project: Project, models: list[ServedModel]) -> ContainerSpec:
     if not layout.is_ours:
         mounts += [Mount(source=Path(target.name), target=target) for target in (LAUNCHER, HEALTH_CHECK)]
     wanted = Ports.wanted(settings.server).items()
-    sizes = ((project.primary_store / model.file).stat().st_size for model in models)
     return ContainerSpec(
         name=settings.docker.container,
         image=settings.docker.image,
@@ -81,7 +78,7 @@ def make_spec(project: Project, models: list[ServedModel]) -> ContainerSpec:
         # A port of 0 is chosen at each start; a compose file has to name one.
         ports=Ports(**{name: port or PORTS.items()[name] for name, port in wanted.items()}),
         mounts=tuple(mounts),
-        run_bytes=RUN_BYTES + 2 * sum(sizes),
+        archive_bytes=sum((project.primary_store / model.file).stat().st_size for model in models),
         layout=layout,
         java_options=(*JAVA_OPTIONS, *settings.server.java_options),
     )
@@ -89,19 +86,9 @@ def make_spec(project: Project, models: list[ServedModel]) -> ContainerSpec:
 
 def compose(spec: ContainerSpec, directory: Path) -> dict[str, Any]:
     """What the file says, as plain values; paths relative to `directory`."""
-    service: dict[str, Any] = {
-        "image": spec.image,
+    service = spec.in_common | {
         "container_name": spec.name,
-        "user": spec.user_text,
-        "working_dir": str(RUN),
-        "environment": spec.environment,
         "command": list(spec.java_options),
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "pids_limit": PIDS_LIMIT,
-        "mem_limit": spec.memory,
-        "memswap_limit": spec.memory,
         "tmpfs": [f"{RUN}:{spec.tmpfs}"],
         "volumes": [
             f"{_relative(mount.source, directory)}:{mount.target}{':ro' if mount.read_only else ''}"
