@@ -12,6 +12,8 @@ from asteria_tui.state import State
 
 Owner = Literal["app", "screen", "pipeline", "server", "logs", "request"]
 Group = Literal["Server", "Logs", "Request", "Move", "Screen"]
+KeyNames = Mapping[str, str]
+"""What a text calls the key of each action, by its id."""
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +25,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     is_sending: bool = False
     has_models: bool = True
     has_log: bool = True
+    keys: KeyNames = msgspec.field(default_factory=lambda: key_names({}))
 
 
 WhyNot = Callable[[Situation], str]
@@ -33,7 +36,7 @@ def _always(_: Situation) -> str:
 
 
 def _idle(situation: Situation) -> str:
-    return f"{situation.job} is still running: s cancels it" if situation.job else ""
+    return f"{situation.job} is still running: {situation.keys['stop']} cancels it" if situation.job else ""
 
 
 def _can_serve(situation: Situation) -> str:
@@ -45,7 +48,7 @@ def _can_serve(situation: Situation) -> str:
 def _running(situation: Situation) -> str:
     if situation.state.server.state in {"running", "unwell"}:
         return ""
-    return "no server is running: u starts one"
+    return f"no server is running: {situation.keys['up']} starts one"
 
 
 def _can_stop(situation: Situation) -> str:
@@ -61,11 +64,11 @@ def _can_send(situation: Situation) -> str:
 def _can_change_target(situation: Situation) -> str:
     if situation.job:
         return _idle(situation)
-    return "" if _running(situation) else "a server is running: s stops it"
+    return "" if _running(situation) else f"a server is running: {situation.keys['stop']} stops it"
 
 
 def _has_log(situation: Situation) -> str:
-    return "" if situation.has_log else "there is no log yet: u starts a server"
+    return "" if situation.has_log else f"there is no log yet: {situation.keys['up']} starts a server"
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,7 +224,8 @@ FOOTERS: dict[str, tuple[str, ...]] = {
 # Keys that Textual names by a word.
 _SHOWN = {
     "slash": "/", "question_mark": "?", "colon": ":", "at": "@", "right_square_bracket": "]", "escape": "esc",
-    "f1": "F1",
+    "f1": "F1", "left_square_bracket": "[", "plus": "+", "minus": "-", "equals_sign": "=",
+    "less_than_sign": "<", "greater_than_sign": ">", "exclamation_mark": "!", "full_stop": ".", "semicolon": ";",
 }  # fmt: skip
 
 
@@ -234,14 +238,29 @@ def bindings(owner: Owner) -> list[Binding | tuple[str, str] | tuple[str, str, s
     ]
 
 
+def binding_of(id_: str, does: str) -> Binding:
+    """The keys of an action, in a dialog that answers them in its own way."""
+    return Binding(BY_ID[id_].keys, does, show=False, id=id_)
+
+
 def shown_keys(keys: str) -> str:
     """`question_mark,f1` as people read it: `? F1`."""
     return " ".join(_SHOWN.get(key, key) for key in keys.split(","))
 
 
+def key_name(shown: str) -> str:
+    """Textual's name of a key as people read it; any other text as it is."""
+    return next((name for name, as_shown in _SHOWN.items() if as_shown == shown), shown)
+
+
 def keys_of(action: Action, chosen: Mapping[str, str]) -> str:
     """The keys of an action as people read them; `chosen` are those of the user, by the id of the action."""
     return shown_keys(chosen.get(action.id, action.keys))
+
+
+def key_names(chosen: Mapping[str, str]) -> dict[str, str]:
+    """The first key of every action: the one truth for all texts that name a key."""
+    return {action.id: keys_of(action, chosen).partition(" ")[0] for action in ACTIONS}
 
 
 def keys_page() -> str:
@@ -252,8 +271,9 @@ def keys_page() -> str:
         "Made from the table of actions by `python -m asteria_tui.tui.actions`; a test proves that it is current.",
         "",
         "To change a key, name the action by its id in `~/.config/asteria-tui/settings.toml` (or below",
-        "`$XDG_CONFIG_HOME`); several keys stand with commas between them, special keys by",
-        "[Textual's names](https://textual.textualize.io/guide/input/#key):",
+        "`$XDG_CONFIG_HOME`); several keys stand with commas between them, written as here or by",
+        "[Textual's names](https://textual.textualize.io/guide/input/#key). A key stands for one action only; footer,",
+        "help and all other texts name the keys that are in force:",
         "",
         "```toml",
         'theme = "asteria-light"',

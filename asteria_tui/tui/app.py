@@ -18,7 +18,7 @@ from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind, Step
 from asteria_tui.session import Session
 from asteria_tui.state import State
-from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, keys_of
+from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, key_names, keys_of
 from asteria_tui.tui.jobs import Jobs, Lane
 from asteria_tui.tui.preferences import (
     Remembered,
@@ -52,6 +52,7 @@ class AsteriaApp(App[str]):
         super().__init__()
         self.session = session
         self.settings = settings or Settings()
+        self.key_names = key_names(self.settings.keys)
         self.remembered = remembered or Remembered()
         self.up_first = up_first
         self.jobs = Jobs(session, self._job_changed)
@@ -78,6 +79,7 @@ class AsteriaApp(App[str]):
             is_sending=bool(self.jobs.running("request")),
             has_models=bool(self.session.project.settings.models),
             has_log=rows is not None and rows.lines > 0,
+            keys=self.key_names,
         )
 
     @property

@@ -12,7 +12,7 @@ from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import ACTIONS, Situation, keys_of
+from asteria_tui.tui.actions import ACTIONS, Situation, key_names, keys_of
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.panels.server import heading
 
@@ -88,7 +88,7 @@ def status_line(project: Project, situation: Situation, width: int) -> Content:
     if server.started_at and server.state in {"running", "unwell"}:
         right.append(f" · {wording.uptime(server.started_at)}")
     if situation.job:
-        right = [Content.styled(f"◌ {situation.job}", "$accent"), (" s cancels")]
+        right = [Content.styled(f"◌ {situation.job}", "$accent"), f" {situation.keys['stop']} cancels"]
     end = Content.assemble(*right)
     told = [part for part in left if part]
     while told and len(" · ".join(told)) + 16 + end.cell_length > width:
@@ -98,7 +98,7 @@ def status_line(project: Project, situation: Situation, width: int) -> Content:
 
 
 def help_text(panel: Panel, keys: dict[str, str]) -> Content:
-    parts: list[Part] = [(panel.TITLE, "bold"), "\n", panel.HELP, "\n"]
+    parts: list[Part] = [(panel.TITLE, "bold"), "\n", panel.HELP.format_map(key_names(keys)), "\n"]
     groups = list(dict.fromkeys(action.group for action in ACTIONS))
     first = {"logs": "Logs", "request": "Request"}.get(panel.id or "", "Server")
     for group in sorted(groups, key=lambda name: name != first):

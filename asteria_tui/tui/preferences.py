@@ -15,7 +15,7 @@ import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
-from asteria_tui.tui.actions import BY_ID
+from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +55,22 @@ def load_settings(file: Path) -> Settings:
             near = difflib.get_close_matches(id_, BY_ID, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "docs/keys.md lists the actions"
             raise ConfigError(f"{file}: there is no action {id_!r}", hint=hint)
-    return settings
+    chosen = {id_: ",".join(key_name(key.strip()) for key in keys.split(",")) for id_, keys in settings.keys.items()}
+    _refuse_a_key_of_two_actions(chosen, file)
+    return msgspec.structs.replace(settings, keys=chosen)
+
+
+def _refuse_a_key_of_two_actions(chosen: dict[str, str], file: Path) -> None:
+    """Textual would leave the other action without its key, and every text that names it untrue."""
+    taken: dict[str, str] = {}
+    for action in ACTIONS:
+        for key in chosen.get(action.id, action.keys).split(","):
+            if not key:
+                raise ConfigError(f"{file}: {action.id!r} has an empty key", hint="name one, or remove the line")
+            if key in taken:
+                title = f"{file}: {key!r} is the key of both {taken[key]!r} and {action.id!r}"
+                raise ConfigError(title, hint="give one of them another key; docs/keys.md lists all")
+            taken[key] = action.id
 
 
 def _remembered_file(project: Project) -> Path:

@@ -9,6 +9,7 @@ import msgspec
 from asteria_tui import wording
 from asteria_tui.events import Model, Predicted, ServerState, StageFailed
 from asteria_tui.state import StageState, State
+from asteria_tui.tui.actions import KeyNames
 
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
 
@@ -102,11 +103,11 @@ def headline(failure: StageFailed) -> str:
     return ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
 
 
-def advice(failure: StageFailed) -> str:
+def advice(failure: StageFailed, keys: KeyNames) -> str:
     """What to do next, with the key of this screen where there is one."""
     frame = failure.cause.frame if failure.cause else None
     if frame and frame.is_project:
-        return f"mend line {frame.line}, then press {'r' if failure.stage == 'predict' else 'R'}"
+        return f"mend line {frame.line}, then press {keys['send' if failure.stage == 'predict' else 'restart']}"
     return failure.hint
 
 

@@ -63,7 +63,7 @@ class Workbench(Screen[None]):
             with Vertical(id="right", classes="column"):
                 yield Waiting(3, "Logs", id="logs", classes="panel")
                 yield Waiting(4, "Request", id="request", classes="panel")
-        yield Footer(self.app.settings.keys, id="footer")
+        yield Footer(self.app.key_names, id="footer")
         yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
 
     def on_mount(self) -> None:
@@ -183,7 +183,7 @@ class Workbench(Screen[None]):
 
     def _open_failure(self, failure: StageFailed) -> None:
         if failure.cause is not None:
-            self.open_cause(failure.cause, pres.advice(failure))
+            self.open_cause(failure.cause, pres.advice(failure, self.app.key_names))
         else:
             self._read(f"{failure.stage} failed", details.failure_text(failure))
 
@@ -217,7 +217,7 @@ class Workbench(Screen[None]):
         if not unique:
             self.notify("nothing was run yet", timeout=2)
             return
-        self.app.push_screen(ChoiceDialog("Commands: Enter copies", unique), self._copied)
+        self.app.push_screen(ChoiceDialog("Commands: choose one to copy it", unique), self._copied)
 
     # -- copying ------------------------------------------------------------------------------------------------
 

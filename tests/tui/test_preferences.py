@@ -39,6 +39,24 @@ def test_an_unknown_action_gets_the_nearest_spelling(tmp_path):
     assert "'restart'" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [('up = "s"', "'stop'"), ('up = "x"\nstop = "x"', "'stop'"), ('up = ""', "empty"), ('filter = "?"', "'help'")],
+)
+def test_a_key_stands_for_one_action(tmp_path, keys, said):
+    file = tmp_path / "settings.toml"
+    file.write_text(f"[keys]\n{keys}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    assert said in caught.value.title
+
+
+def test_keys_may_change_places_and_be_written_as_they_are_shown(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('[keys]\nup = "s"\nstop = "u, F1"\nhelp = "/"\nfilter = "?"\n')
+    assert load_settings(file).keys == {"up": "s", "stop": "u,f1", "help": "slash", "filter": "question_mark"}
+
+
 def test_what_is_remembered_comes_back(project):
     project.state_dir.mkdir()
     save_remembered(project, Remembered(theme="nord", wrap=True, sample=("sample", "second")))

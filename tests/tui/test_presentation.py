@@ -7,11 +7,14 @@ import pytest
 from asteria_tui import events, wording
 from asteria_tui.state import State, reduce
 from asteria_tui.tui import presentation as pres
+from asteria_tui.tui.actions import key_names
 from asteria_tui.tui.panels.pipeline import _lines, _one_line
 from asteria_tui.tui.panels.server import strip
 from asteria_tui.tui.source_line import editor_command
 from asteria_tui.tui.widgets.sparkline import sparkline
 from tests.tui.conftest import FAILED, NOW, RUNNING
+
+KEYS = key_names({})
 
 
 def _after(*told):
@@ -28,7 +31,7 @@ def test_a_green_pipeline():
 
 
 def test_a_failure_says_cause_place_and_way_out_once():
-    text = "\n".join(line.plain for line in _lines(pres.pipeline(_after(*FAILED)), 40))
+    text = "\n".join(line.plain for line in _lines(pres.pipeline(_after(*FAILED)), 40, KEYS))
     assert text.count("KeyError") == 1
     assert "handler.py:23 in initialize" in text
     assert "→ mend line 23, then press R" in text
@@ -64,7 +67,7 @@ def test_two_models_have_a_row_each():
 
 def test_the_strip_says_why_a_server_is_unwell():
     state = _after(*RUNNING, events.ServerChanged(state="unwell", reason="sample: no worker is ready"))
-    assert strip(state, 76).plain.startswith("● unwell  sample: no worker is ready")
+    assert strip(state, 76, KEYS).plain.startswith("● unwell  sample: no worker is ready")
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,11 @@ class LogsPanel(Panel):
     NUMBER = 3
     TITLE = "Logs"
     HELP = (
-        "Every record of the server and its workers. / filters by text or regular expression, a leading ! inverts it; "
-        "l, o, W and M choose level, source, worker and model. Scrolling up stops following, f or End takes it up "
-        "again. t shows each traceback once, as the exception it began with, at the line of your file. Enter opens "
-        "what is under the cursor; y copies it; the mouse selects."
+        "Every record of the server and its workers. {filter} filters by text or regular expression, a leading ! "
+        "inverts it; {level}, {source}, {worker} and {model} choose level, source, worker and model. Scrolling up "
+        "stops following, {follow} or End takes it up again. {causes} shows each traceback once, as the exception it "
+        "began with, at the line of your file. Enter opens what is under the cursor; {copy} copies it; the mouse "
+        "selects."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
@@ -179,7 +180,9 @@ class LogsPanel(Panel):
         self.set_class(is_empty, "-empty")
         if is_empty:
             has_lines = self.rows is not None and self.rows.lines > 0
-            text = "nothing matches the filter: esc clears it" if has_lines else "no log yet: u starts the server"
+            keys = self.app.key_names
+            clears, starts = f"{keys['back']} clears it", f"{keys['up']} starts the server"
+            text = f"nothing matches the filter: {clears}" if has_lines else f"no log yet: {starts}"
             if str(self._empty.content) != text:
                 self._empty.update(text, layout=False)
 

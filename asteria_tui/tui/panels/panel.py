@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 
 from asteria_tui.state import State
+
+if TYPE_CHECKING:
+    from asteria_tui.tui.app import AsteriaApp
 
 SHORT = 2_000
 """Characters up to which a text has no line that wraps."""
@@ -20,7 +23,8 @@ class Panel(Widget):
     NUMBER: ClassVar[int]
     TITLE: ClassVar[str]
     HELP: ClassVar[str]
-    """What the panel is for, in a few sentences."""
+    """What the panel is for, in a few sentences; `{up}` stands for the key of that action."""
+    app: AsteriaApp
 
     def on_mount(self) -> None:
         self.show_title()

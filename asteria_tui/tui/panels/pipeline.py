@@ -11,7 +11,7 @@ from textual.events import Resize
 
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.panels.panel import Panel, Text
 from asteria_tui.tui.presentation import Row
 
@@ -39,21 +39,21 @@ class PipelinePanel(Panel):
         width, height = self.content_size.width, self.content_size.height
         if not width:
             return
-        rows = pres.pipeline(state)
+        rows, keys = pres.pipeline(state), self.app.key_names
         body = self.query_one(Text)
-        body.show(_one_line(rows, width) if height <= 1 else Content("\n").join(_lines(rows, width)))
+        body.show(_one_line(rows, width) if height <= 1 else Content("\n").join(_lines(rows, width, keys)))
         self.set_class(state.failure is not None, "-failed")
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._state)
 
 
-def _lines(rows: list[Row], width: int) -> list[Content]:
+def _lines(rows: list[Row], width: int, keys: KeyNames) -> list[Content]:
     lines = []
     for row in rows:
         lines.append(_line(row, width))
         if row.failure is not None:
-            lines += _failure_lines(row, width)
+            lines += _failure_lines(row, width, keys)
     return lines
 
 
@@ -75,7 +75,7 @@ def _line(row: Row, width: int) -> Content:
     )
 
 
-def _failure_lines(row: Row, width: int) -> list[Content]:
+def _failure_lines(row: Row, width: int, keys: KeyNames) -> list[Content]:
     """The cause, the place and the way out, below the stage that failed."""
     failure = row.failure
     if failure is None:
@@ -88,8 +88,8 @@ def _failure_lines(row: Row, width: int) -> list[Content]:
     place = pres.where(failure) or failure.detail
     if place:
         lines += Content.styled(place, "$foreground 60%").wrap(room)[:FAILURE_LINES]
-    if pres.advice(failure):
-        lines += Content.styled(f"→ {pres.advice(failure)}", "$accent").wrap(room)[:FAILURE_LINES]
+    if advice := pres.advice(failure, keys):
+        lines += Content.styled(f"→ {advice}", "$accent").wrap(room)[:FAILURE_LINES]
     return [Content(" " * indent) + line.rstrip() for line in lines]
 
 

@@ -19,7 +19,7 @@ from asteria_tui.events import Predicted
 from asteria_tui.inference.payload import JSON_TYPE, Payload, from_file, sample_files
 from asteria_tui.inference.snippet import Request
 from asteria_tui.state import State
-from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_text
 from asteria_tui.tui.panels.panel import Panel, Text
 from asteria_tui.tui.widgets.json_editor import JsonEditor
@@ -38,9 +38,9 @@ class RequestPanel(Panel):
     NUMBER = 4
     TITLE = "Request"
     HELP = (
-        "Send a payload to a model and see the answer: pick a saved sample or write the body, then r (ctrl+j from "
-        "inside the editor). Sending never moves the focus. y copies the answer, or the request as curl, PowerShell "
-        "or Python, with the token as an environment variable."
+        "Send a payload to a model and see the answer: pick a saved sample or write the body, then {send} ({send_now} "
+        "from inside the editor). Sending never moves the focus. {copy} copies the answer, or the request as curl, "
+        "PowerShell or Python, with the token as an environment variable."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("request")]
 
@@ -88,7 +88,8 @@ class RequestPanel(Panel):
         self._state = state
         width = self.query_one("#answered").content_size.width
         last = state.predictions[-1] if state.predictions else None
-        outcome, answer = _outcome(state, last, width, is_sending=self.is_sending), _answer(last)
+        keys = self.app.key_names
+        outcome, answer = _outcome(state, last, width, keys, is_sending=self.is_sending), _answer(last, keys)
         shown = self.query_one("#outcome", Static)
         if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
             shown.update(outcome, layout=False)
@@ -193,12 +194,12 @@ class RequestPanel(Panel):
         self.query_one("#answer", Text).focus()
 
 
-def _outcome(state: State, last: Predicted | None, width: int, *, is_sending: bool) -> Content:
+def _outcome(state: State, last: Predicted | None, width: int, keys: KeyNames, *, is_sending: bool) -> Content:
     """Status, milliseconds, size, and how long the last answers took."""
     if is_sending:
-        return Content.styled("◌ waiting for the answer, r cancels", "$accent")
+        return Content.styled(f"◌ waiting: {keys['send']} cancels", "$accent")
     if last is None:
-        return Content.styled("no answer yet: r sends the request", "$foreground 60%")
+        return Content.styled(f"no answer yet: {keys['send']} sends", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
     told = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
     room = width - len(told) - 6
@@ -207,12 +208,12 @@ def _outcome(state: State, last: Predicted | None, width: int, *, is_sending: bo
     return Content.assemble((str(last.status), f"bold {style}"), told, gap, (bars, "$foreground 60%"))
 
 
-def _answer(last: Predicted | None) -> Content:
+def _answer(last: Predicted | None, keys: KeyNames) -> Content:
     if last is None:
         return Content("")
     body = answer_text(last)
     if len(body) > MOST_SHOWN:
-        body = f"{body[:MOST_SHOWN]}\n… {len(body) - MOST_SHOWN:,} more characters; y copies all"
+        body = f"{body[:MOST_SHOWN]}\n… {len(body) - MOST_SHOWN:,} more characters; {keys['copy']} copies all"
     if last.cause is None:
         return Content(body)
     return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$foreground 60%"))

@@ -13,7 +13,7 @@ from asteria_tui import wording
 from asteria_tui.events import Key, Model, ServerChanged, Worker
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.panels.panel import Panel, Text
 
 KIND_WIDTH = 12
@@ -24,8 +24,8 @@ class ServerPanel(Panel):
     TITLE = "Server"
     HELP = (
         "The TorchServe of this project: where it answers, whether it is well and why not, what it uses, each model "
-        "with its workers, and the three keys with the time that they are valid. Keys stay hidden until you press k; "
-        "they are renewed by themselves when a request needs it."
+        "with its workers, and the three keys with the time that they are valid. Keys stay hidden until you press "
+        "{keys}; they are renewed by themselves when a request needs it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("server")]
 
@@ -39,7 +39,8 @@ class ServerPanel(Panel):
         width, height = self.content_size.width, self.content_size.height
         if not width:
             return
-        text = strip(state, width) if height <= 1 else Content("\n").join(_lines(state, width))
+        keys = self.app.key_names
+        text = strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
         self.query_one(Text).show(text)
 
     def on_resize(self, _: Resize) -> None:
@@ -51,11 +52,11 @@ def heading(server: ServerChanged) -> Content:
     return Content.assemble((f"{glyph} ", style), server.state)
 
 
-def strip(state: State, width: int) -> Content:
+def strip(state: State, width: int, keys: KeyNames) -> Content:
     """The panel in one line."""
     server = state.server
     if server.state == "stopped":
-        return _cut(Content.assemble(heading(server), ("  press u to start it", "$foreground 60%")), width)
+        return _cut(Content.assemble(heading(server), (f"  press {keys['up']} to start it", "$foreground 60%")), width)
     parts: list[str] = [f"{model.name} {model.version}" for model in state.models]
     if state.models:
         ready, wanted = pres.workers(state.models)
@@ -68,7 +69,7 @@ def strip(state: State, width: int) -> Content:
     return _cut(Content.assemble(heading(server), "  ", (told, "$text-error" if server.reason else "")), width)
 
 
-def _lines(state: State, width: int) -> list[Content]:
+def _lines(state: State, width: int, keys: KeyNames) -> list[Content]:
     server = state.server
     if server.state == "stopped":
         reason = [_cut(Content.styled(server.reason, "$text-error"), width)] if server.reason else []
@@ -76,7 +77,9 @@ def _lines(state: State, width: int) -> list[Content]:
             heading(server),
             *reason,
             Content.assemble(
-                ("press ", "$foreground 60%"), ("u", "$accent"), (" to package, start and predict", "$foreground 60%")
+                ("press ", "$foreground 60%"),
+                (keys["up"], "$accent"),
+                (" to package, start and predict", "$foreground 60%"),
             ),
         ]
     uptime = wording.uptime(server.started_at) if server.started_at else ""

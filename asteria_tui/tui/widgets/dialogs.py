@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
@@ -15,7 +15,11 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from asteria_tui.tui.actions import binding_of
 from asteria_tui.tui.panels.panel import Text
+
+if TYPE_CHECKING:
+    from asteria_tui.tui.app import AsteriaApp
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -29,7 +33,8 @@ class Choice(msgspec.Struct, frozen=True):
 class ChoiceDialog(ModalScreen[str]):
     """Asks for one of a few things; gives its id, or an empty text when the user backs out."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [binding_of("back", "leave")]
+    app: AsteriaApp
 
     def __init__(self, title: str, choices: Sequence[Choice], note: str = "") -> None:
         super().__init__()
@@ -40,7 +45,7 @@ class ChoiceDialog(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = self.heading
-            dialog.border_subtitle = "esc back"
+            dialog.border_subtitle = f"{self.app.key_names['back']} back"
             if self.note:
                 yield Static(self.note, markup=False, classes="note")
             yield OptionList(*(Option(_label(choice), id=choice.id) for choice in self.choices), compact=True)
@@ -66,13 +71,15 @@ def _label(choice: Choice) -> Content:
 
 
 class Reader(ModalScreen[str]):
-    """Shows a text as long as it takes; `o` opens its source line where it has one, `y` copies it."""
+    """Shows a text as long as it takes; its keys open the source line, where it has one, and copy it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "leave", show=False),
-        Binding("y", "copy", show=False),
-        Binding("o,enter", "open", show=False),
+        binding_of("back", "leave"),
+        binding_of("quit", "leave"),
+        binding_of("copy", "copy"),
+        binding_of("details", "open"),
     ]
+    app: AsteriaApp
 
     def __init__(self, title: str, text: Content, plain: str = "", *, source: tuple[str, int] | None = None) -> None:
         """`plain` is what is copied, the shown text without it; `source` a file and a line of it."""
@@ -85,8 +92,9 @@ class Reader(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog reader") as dialog:
             dialog.border_title = self.heading
-            opens = f"o opens {self.source[0]}:{self.source[1]} · " if self.source else ""
-            dialog.border_subtitle = f"{opens}y copies · esc back"
+            keys = self.app.key_names
+            opens = f"{keys['details']} opens {self.source[0]}:{self.source[1]} · " if self.source else ""
+            dialog.border_subtitle = f"{opens}{keys['copy']} copies · {keys['back']} back"
             yield Text()
 
     def on_mount(self) -> None:

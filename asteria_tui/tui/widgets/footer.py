@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from textual.content import Content
 from textual.events import Click, MouseMove
 from textual.widget import Widget
 
-from asteria_tui.tui.actions import BY_ID, FOOTERS, Situation, keys_of
+from asteria_tui.tui.actions import BY_ID, FOOTERS, KeyNames, Situation
 
 GAP = 2
 ALWAYS = 2
@@ -18,8 +16,7 @@ ALWAYS = 2
 class Footer(Widget):
     """One widget that draws all keys: a change of focus costs no layout."""
 
-    def __init__(self, keys: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002 Textual's name
-        """`keys` are those that the user chose, by the id of the action."""
+    def __init__(self, keys: KeyNames, *, id: str | None = None) -> None:  # noqa: A002 Textual's name
         super().__init__(id=id)
         self.keys = keys
         self._shown: tuple[tuple[str, str], ...] = ()
@@ -49,7 +46,7 @@ class Footer(Widget):
         self.tooltip = (found[1] or BY_ID[found[0]].help) if found is not None else None
 
     def _text(self, id_: str) -> tuple[str, str]:
-        return keys_of(BY_ID[id_], self.keys).partition(" ")[0], BY_ID[id_].label
+        return self.keys[id_], BY_ID[id_].label
 
     def _cells(self, id_: str) -> int:
         key, label = self._text(id_)

@@ -7,15 +7,17 @@ from string import ascii_lowercase
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from asteria_tui.tui.actions import binding_of
+
 
 class Jump(ModalScreen[Widget | None]):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+o", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [binding_of("back", "leave"), binding_of("jump", "leave")]
 
     def __init__(self, targets: Sequence[Widget]) -> None:
         super().__init__()
