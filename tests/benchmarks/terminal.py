@@ -58,6 +58,12 @@ class Terminal:
             self._read(begun + seconds - time.perf_counter(), text)
         return time.perf_counter() - begun
 
+    def read(self, seconds: float = 30.0) -> bytes:
+        """What the program paints next; raises TimeoutError."""
+        self.seen = b""
+        self._read(seconds, b"anything")
+        return self.seen
+
     def run(self, seconds: float) -> int:
         """Lets the program go on; how many bytes it painted."""
         begun, painted = time.perf_counter(), 0
