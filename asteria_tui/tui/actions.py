@@ -25,6 +25,9 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     is_sending: bool = False
     has_models: bool = True
     has_log: bool = True
+    can_heighten: bool = True
+    """Whether the panel has a border above or below that can be moved."""
+    can_widen: bool = True
     keys: KeyNames = msgspec.field(default_factory=lambda: key_names({}))
 
 
@@ -69,6 +72,14 @@ def _can_change_target(situation: Situation) -> str:
 
 def _has_log(situation: Situation) -> str:
     return "" if situation.has_log else f"there is no log yet: {situation.keys['up']} starts a server"
+
+
+def _can_heighten(situation: Situation) -> str:
+    return "" if situation.can_heighten else "the panel shares no height with another here"
+
+
+def _can_widen(situation: Situation) -> str:
+    return "" if situation.can_widen else "the panel shares no width with another here"
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +202,26 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="zoom", keys="z", label="zoom", group="Screen", owner="screen",
         help="Give the panel the whole screen, or give it back.",
+    ),
+    Action(
+        id="taller", keys="plus", label="taller", group="Screen", owner="screen", why_not=_can_heighten,
+        help="Give the panel two rows of its neighbour; the mouse drags any border.",
+    ),
+    Action(
+        id="shorter", keys="minus", label="shorter", group="Screen", owner="screen", why_not=_can_heighten,
+        help="Give two rows of the panel to its neighbour.",
+    ),
+    Action(
+        id="wider", keys="greater_than_sign", label="wider", group="Screen", owner="screen", why_not=_can_widen,
+        help="Give the panel's column four columns of the other.",
+    ),
+    Action(
+        id="narrower", keys="less_than_sign", label="narrower", group="Screen", owner="screen", why_not=_can_widen,
+        help="Give four columns of the panel's column to the other.",
+    ),
+    Action(
+        id="default_sizes", keys="equals_sign", label="default sizes", group="Screen", owner="screen",
+        help="Put all borders back; a double click puts one back.",
     ),
     Action(
         id="command_log", keys="at", label="commands", group="Screen", owner="screen",

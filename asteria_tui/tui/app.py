@@ -80,6 +80,8 @@ class AsteriaApp(App[str]):
             has_models=bool(self.session.project.settings.models),
             has_log=rows is not None and rows.lines > 0,
             keys=self.key_names,
+            can_heighten=bool(self.is_filled and self.workbench.border_of(self.workbench.current, "height")),
+            can_widen=bool(self.is_filled and self.workbench.border_of(self.workbench.current, "width")),
         )
 
     @property
@@ -107,7 +109,7 @@ class AsteriaApp(App[str]):
         gc.freeze()
         gc.enable()
         logs = self.workbench.logs
-        logs.view.follow, logs.view.wrap = self.remembered.follow, self.remembered.wrap
+        logs.view.follows, logs.view.wrap = self.remembered.follow, self.remembered.wrap
         if self.remembered.sample:
             self.workbench.request.choose(self.remembered.sample)
         self.session.recall()
@@ -293,8 +295,7 @@ class AsteriaApp(App[str]):
         self.do_quit()
 
     def exit(self, result: str | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
-        if self.is_filled:
-            self.remembered = self._to_remember()
+        self.remember()
         super().exit(result, return_code, message)
 
     # -- the world outside --------------------------------------------------------------------------------------
@@ -323,11 +324,15 @@ class AsteriaApp(App[str]):
             self.complain(f"cannot run {command[0]}", str(error))
         self.refresh()
 
-    def _to_remember(self) -> Remembered:
+    def remember(self) -> None:
+        """Takes down how the user has set the screen."""
+        if not self.is_filled:
+            return
         logs, request = self.workbench.logs, self.workbench.request
-        return Remembered(
+        self.remembered = Remembered(
             theme=self.theme if self.theme != self.settings.theme else "",
             wrap=logs.view.wrap,
-            follow=True,
+            follow=logs.view.follows,
             sample=request.sample,
+            sizes=self.workbench.sizes,
         )

@@ -6,16 +6,19 @@ lies in the project's own `.asteria/screen.json`: it is about this project, priv
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
+from asteria_tui.tui.borders import Sizes
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +38,7 @@ class Remembered(msgspec.Struct, kw_only=True):
     wrap: bool = False
     follow: bool = True
     sample: tuple[str, str] | None = None
+    sizes: Sizes = Sizes()
 
 
 def settings_file() -> Path:
@@ -80,9 +84,15 @@ def _remembered_file(project: Project) -> Path:
 def load_remembered(project: Project) -> Remembered:
     """What the last screen left; nothing of it is worth an error."""
     try:
-        return msgspec.json.decode(_remembered_file(project).read_bytes(), type=Remembered)
-    except (OSError, msgspec.DecodeError):
+        told = msgspec.json.decode(_remembered_file(project).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, RecursionError):
         return Remembered()
+    kept = {}
+    for field in msgspec.structs.fields(Remembered):
+        # One by one: another version may have meant something else by a name.
+        with contextlib.suppress(KeyError, msgspec.ValidationError):
+            kept[field.name] = msgspec.convert(told[field.name], field.type)
+    return Remembered(**kept)
 
 
 def save_remembered(project: Project, remembered: Remembered) -> None:

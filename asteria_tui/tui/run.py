@@ -55,6 +55,7 @@ def _hang_up(app: AsteriaApp) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nowhere, descriptor)
+    app.remember()
     app.batch_update().__enter__()  # paints no more; there is no end to it
 
     async def leave() -> None:

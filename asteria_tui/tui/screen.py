@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import DescendantFocus
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -22,6 +21,7 @@ from asteria_tui.state import State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ALL, Situation, bindings
+from asteria_tui.tui.borders import MovableBorders
 from asteria_tui.tui.panels.panel import Panel, Waiting
 from asteria_tui.tui.panels.pipeline import PipelinePanel
 from asteria_tui.tui.panels.server import ServerPanel
@@ -41,7 +41,7 @@ WIDTHS = [(0, "-too-narrow"), (40, "-narrow"), (80, "-medium"), (120, "-wide")]
 HEIGHTS = [(0, "-too-short"), (10, "-short"), (20, "-tall")]
 
 
-class Workbench(Screen[None]):
+class Workbench(MovableBorders):
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
@@ -67,6 +67,8 @@ class Workbench(Screen[None]):
         yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
 
     def on_mount(self) -> None:
+        self.sizes = self.app.remembered.sizes
+        self.place_borders()
         self.panel("pipeline").take_focus()
 
     async def fill(self) -> None:
@@ -82,6 +84,7 @@ class Workbench(Screen[None]):
                 LogsPanel(self.app.session, id="logs", classes="panel"),
                 RequestPanel(self.app.session.project, id="request", classes="panel"),
             )
+            self.place_borders()
         self.is_filled = True
 
     def panel(self, name: str) -> Panel:
@@ -137,6 +140,7 @@ class Workbench(Screen[None]):
         self.show_around(self.app.situation)
 
     def on_resize(self) -> None:
+        self.place_borders()
         self.call_after_refresh(self.app.show)
 
     # -- moving -------------------------------------------------------------------------------------------------

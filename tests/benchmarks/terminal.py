@@ -50,6 +50,18 @@ class Terminal:
         os.waitpid(self.pid, 0)
         return None
 
+    def wait_for_end(self, seconds: float = 30.0) -> int | None:
+        """Until the program ends by itself; its exit status. Raises TimeoutError."""
+        until = time.monotonic() + seconds
+        while True:
+            ready, _, _ = select.select([self.fd], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise TimeoutError("the program has not ended")
+            try:
+                os.read(self.fd, 1 << 16)
+            except OSError:  # what Linux says when the last program of a terminal has gone
+                return self.close()
+
     def wait_for(self, text: bytes, seconds: float = 30.0) -> float:
         """Seconds until the program paints `text`, from now on; raises TimeoutError."""
         begun = time.perf_counter()

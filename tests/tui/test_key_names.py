@@ -23,8 +23,8 @@ from asteria_tui.tui.widgets.dialogs import Reader
 from tests.conftest import ROOT
 from tests.tui.conftest import CAUSE, FAILED, RUNNING, settle, write_log
 
-# No text but a key can be one of these words; `:` and the digits stand in texts for themselves.
-KEYS = {key for action in ACTIONS for key in shown_keys(action.keys).split()} - {":", "1", "2", "3", "4"}
+# These stand in texts for themselves.
+KEYS = {key for action in ACTIONS for key in shown_keys(action.keys).split()} - set(":=+-<>1234")
 NAMED = re.compile(rf"(?:^|(?<=\s))({'|'.join(map(re.escape, KEYS))})(?=[\s,;:.)]|$)", re.IGNORECASE)
 """A key that stands among the words of a text."""
 OF_THE_LOG = "Enter opens what is under the cursor"

@@ -281,6 +281,7 @@ class LogsPanel(Panel):
 
     def do_follow(self) -> None:
         self.view.set_follow(not self.view.follow)
+        self.view.follows = self.view.follow
         self._show_state()
 
     def do_wrap(self) -> None:

@@ -36,11 +36,11 @@ class PipelinePanel(Panel):
 
     def show(self, state: State) -> None:
         self._state = state
-        width, height = self.content_size.width, self.content_size.height
+        body = self.query_one(Text)
+        width, height = body.scrollable_content_region.width, self.content_size.height
         if not width:
             return
         rows, keys = pres.pipeline(state), self.app.key_names
-        body = self.query_one(Text)
         body.show(_one_line(rows, width) if height <= 1 else Content("\n").join(_lines(rows, width, keys)))
         self.set_class(state.failure is not None, "-failed")
 

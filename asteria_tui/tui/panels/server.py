@@ -36,12 +36,13 @@ class ServerPanel(Panel):
 
     def show(self, state: State) -> None:
         self._state = state
-        width, height = self.content_size.width, self.content_size.height
+        body = self.query_one(Text)
+        width, height = body.scrollable_content_region.width, self.content_size.height
         if not width:
             return
         keys = self.app.key_names
         text = strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
-        self.query_one(Text).show(text)
+        body.show(text)
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._state)

@@ -56,12 +56,15 @@ class LogView(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.rows: LogRows | None = None
         self.follow = True
+        self.follows = True
+        """What the reader chose, and what a new log begins with; scrolling is no choice."""
         self.wrap = False
         self.cursor = 0
         self.missed = 0
         """Rows that came while the reader was elsewhere."""
         self.pattern: re.Pattern[str] | None = None
         self._is_ours = False
+        self._is_placed = True
         self._widest = 0
         self._styles: dict[str, Style] = {}
         self._plain_style = self._cursor_style = Style()
@@ -81,13 +84,13 @@ class LogView(ScrollView, can_focus=True):
         """Adapts to what a look at the log brought."""
         count = len(self.rows) if self.rows else 0
         if change.is_new:
-            self.missed, self.follow = 0, True
+            self.missed, self.follow, self._is_placed = 0, self.follows, self._room > 0
         elif change.before:
             self.cursor += change.before
         if not self.follow:
             self.missed += change.after
         self._fit()
-        if self.follow:
+        if self.follow or change.is_new:
             self.cursor = max(0, count - 1)
             self._go(self.max_scroll_y)
         elif change.before:
@@ -171,7 +174,7 @@ class LogView(ScrollView, can_focus=True):
             self.set_follow(at_end)
 
     def on_resize(self, _: events.Resize) -> None:
-        self.take(Change())
+        self.take(Change(is_new=not self._is_placed))
 
     def notify_style_update(self) -> None:
         self._styles.clear()
