@@ -100,8 +100,12 @@ def from_file(path: Path, name: str, content_type: str | None = None) -> Payload
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the payload {path}", detail=error.strerror or str(error)) from error
-    guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return checked(Payload(name=name, content=content, content_type=content_type or guessed))
+    return checked(Payload(name=name, content=content, content_type=content_type or type_of(path)))
+
+
+def type_of(path: Path) -> str:
+    """The content type that a file's name tells."""
+    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
 def checked(payload: Payload) -> Payload:

@@ -16,7 +16,7 @@ from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
-from asteria_tui.inference.payload import JSON_TYPE, Payload, from_file, sample_files
+from asteria_tui.inference.payload import JSON_TYPE, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
 from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
@@ -48,7 +48,10 @@ class RequestPanel(Panel):
         super().__init__(id=id, classes=classes)
         self.project = project
         self._state = State()
+        self._offered: list[Sample] = []
+        self._type = JSON_TYPE
         self._file: tuple[Path, Payload] | None = None
+        """What is sent as long as nothing is written: a sample that the editor does not take."""
         self.is_sending = False
 
     def compose(self) -> ComposeResult:
@@ -56,10 +59,7 @@ class RequestPanel(Panel):
             with Vertical(id="asked"):
                 with Horizontal(id="endpoint"):
                     yield Static("POST", id="method", markup=False)
-                    yield Select[Sample](
-                        [(f"{model} · {name}", (model, name)) for model, name in self._samples()],
-                        id="sample", compact=True, allow_blank=True, prompt="no samples: write a body below",
-                    )  # fmt: skip
+                    yield Select[Sample]([], id="sample", compact=True, prompt="a body of your own")
                 yield JsonEditor(id="body", soft_wrap=True, compact=True, highlight_cursor_line=False)
             with Vertical(id="answered"):
                 yield Static(id="outcome", markup=False)
@@ -67,10 +67,21 @@ class RequestPanel(Panel):
 
     def on_mount(self) -> None:
         super().on_mount()
-        samples = self._samples()
-        if samples:
-            self.query_one(Select).value = samples[0]
+        self.do_next_sample()
+        self.watch(self.query_one(Select), "expanded", self._offer, init=False)
         self.show(self._state)
+
+    def _offer(self) -> list[Sample]:
+        """Brings the picker up to the saved samples as they are now."""
+        samples, picker = self._samples(), self.query_one(Select)
+        if samples != self._offered:
+            now = self.sample
+            self._offered = samples
+            with self.prevent(Select.Changed):
+                picker.set_options([(f"{model} · {name}", (model, name)) for model, name in samples])
+                if now in samples:
+                    picker.value = now
+        return samples
 
     def _samples(self) -> list[Sample]:
         found = []
@@ -106,6 +117,8 @@ class RequestPanel(Panel):
         event.stop()
         if isinstance(event.value, tuple):
             self._load(event.value)
+        else:
+            self._begin_own()
 
     def _load(self, sample: Sample) -> None:
         model, name = sample
@@ -115,20 +128,28 @@ class RequestPanel(Panel):
             path = sample_files(self.project, self.project.settings.models[model])[name]
             content = path.read_bytes()
             text = content.decode()
-        except (OSError, ConfigError) as error:
-            self._say(str(error))
+        except (OSError, KeyError, ConfigError) as error:
+            self._say(f"cannot read the sample {name}: {error}")
             return
         except UnicodeDecodeError:
             text = ""
+        self._type = type_of(path)
         if not text or len(content) > MOST_EDITED:
+            text, self._type = "", JSON_TYPE
             try:
                 self._file = (path, from_file(path, name))
             except ConfigError as error:
                 self._say(error.title)
-            editor.load_text("")
-            self._say(f"{path.name}, {wording.size(len(content))}: sent as it is; writing here replaces it")
-            return
+        editor.is_json = self._type == JSON_TYPE
         editor.load_text(text)
+        self._check()
+
+    def _begin_own(self) -> None:
+        """A JSON sample is something to begin with, another text is not."""
+        editor = self.query_one(JsonEditor)
+        if not editor.is_json:
+            editor.load_text("")
+        self._file, self._type, editor.is_json = None, JSON_TYPE, True
         self._check()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
@@ -137,7 +158,12 @@ class RequestPanel(Panel):
 
     def _check(self) -> None:
         editor = self.query_one(JsonEditor)
-        self._say(editor.check() if editor.text.strip() else "")
+        error = editor.check()
+        if self._file is not None and not editor.text:
+            path, payload = self._file
+            self._say(f"{path.name}, {wording.size(len(payload.content))}: sent as it is; writing here replaces it")
+        else:
+            self._say(error if editor.is_json else self._type)
 
     def _say(self, text: str) -> None:
         if text != self.border_subtitle:
@@ -152,7 +178,7 @@ class RequestPanel(Panel):
 
     def choose(self, sample: Sample) -> None:
         """Puts a sample into the editor, where there is one of that name."""
-        if sample in self._samples():
+        if sample in self._offer():
             self.query_one(Select).value = sample
 
     @property
@@ -161,14 +187,14 @@ class RequestPanel(Panel):
         return self.sample[0] if self.sample else self.project.model()[0]
 
     def payload(self) -> Payload:
-        """What the editor holds; raises ConfigError when it is no JSON."""
+        """What the editor holds; raises ConfigError when it should be JSON and is not."""
         editor = self.query_one(JsonEditor)
         if self._file is not None and not editor.text:
             return self._file[1]
         if error := editor.check():
             raise ConfigError("the body is no JSON", detail=error, hint=f"mend {error.split(':')[0]}")
         name = self.sample[1] if self.sample else "editor"
-        return Payload(name=name, content=editor.text.encode(), content_type=JSON_TYPE)
+        return checked(Payload(name=name, content=editor.text.encode(), content_type=self._type))
 
     def request(self) -> Request:
         """The request as it would be sent; raises ConfigError."""
@@ -181,11 +207,15 @@ class RequestPanel(Panel):
     # -- actions ------------------------------------------------------------------------------------------------
 
     def do_next_sample(self) -> None:
-        samples = self._samples()
+        samples = self._offer()
         if not samples:
             return
         now = samples.index(self.sample) if self.sample in samples else -1
-        self.query_one(Select).value = samples[(now + 1) % len(samples)]
+        following = samples[(now + 1) % len(samples)]
+        if following == self.sample:
+            self._load(following)  # it may have been edited elsewhere
+        else:
+            self.query_one(Select).value = following
 
     def do_edit_payload(self) -> None:
         self.query_one(JsonEditor).focus()

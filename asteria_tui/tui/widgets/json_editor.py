@@ -1,4 +1,7 @@
-"""An editor for JSON: colours by one regular expression a visible line, and the place where it is no JSON."""
+"""An editor for JSON: colours by one regular expression a visible line, and the place where it is no JSON.
+
+It takes other text as well, plain: `is_json` tells which.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ COLOURED_CHARACTERS = 20_000
 class JsonEditor(TextArea):
     COMPONENT_CLASSES = {"json--key", "json--string", "json--number", "json--word", "json--error"}  # noqa: RUF012
 
+    is_json = True
     error: str = ""
     """Why the text is no JSON, with line and column; empty when it is."""
     _error_at: tuple[int, int] | None = None
@@ -39,7 +43,8 @@ class JsonEditor(TextArea):
         before = self._error_at
         self.error, self._error_at = "", None
         try:
-            json.loads(self.text)
+            if self.is_json and self.text.strip():
+                json.loads(self.text)
         except json.JSONDecodeError as error:
             self._error_at = (error.lineno - 1, error.colno - 1)
             self.error = f"line {error.lineno}, column {error.colno}: {error.msg}"
@@ -51,7 +56,7 @@ class JsonEditor(TextArea):
 
     def get_line(self, line_index: int) -> Text:
         text = super().get_line(line_index)
-        if len(text) <= COLOURED_CHARACTERS:
+        if self.is_json and len(text) <= COLOURED_CHARACTERS:
             self._colour(text)
         if self._error_at and self._error_at[0] == line_index:
             column = self._error_at[1]
