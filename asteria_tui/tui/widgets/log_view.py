@@ -83,7 +83,7 @@ class LogView(ScrollView, can_focus=True):
         if change.is_new:
             self.missed, self.follow = 0, True
         elif change.before:
-            self.cursor += change.before
+            self.cursor = max(0, self.cursor + change.before)
         if not self.follow:
             self.missed += change.after
         self._fit()
