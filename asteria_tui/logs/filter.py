@@ -11,7 +11,7 @@ import msgspec
 
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import LogRecord, Source
-from asteria_tui.logs.parse import plain_level, source_of
+from asteria_tui.logs.parse import plain_level
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 CONTINUED = 8
@@ -88,13 +88,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_by_origin_only(self) -> bool:
-        """Whether level, worker and source alone tell what to show."""
-        return self == Filter(level=self.level, worker=self.worker, sources=self.sources)
+        """Whether level, worker, model and source alone tell what to show."""
+        return self == Filter(level=self.level, worker=self.worker, model=self.model, sources=self.sources)
 
-    def shows_origin(self, worker: bytes, logger: bytes) -> bool:
-        """Whether records of that worker (`W-9000`, or nothing) and that logger may be shown."""
-        return (not self.sources or source_of(logger.decode()) in self.sources) and (
-            self.worker is None or worker.decode() == self._worker
+    def shows_origin(self, record: LogRecord) -> bool:
+        """Whether records of the same thread and logger as `record` may be shown."""
+        return (
+            (self.worker is None or record.worker == self._worker)
+            and (self.model is None or record.model == self.model)
+            and (not self.sources or record.source in self.sources)
         )
 
     @property
@@ -109,9 +111,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """Whether `record` is to be shown."""
         return (
             (not self.level or level_code(record) >= self.least)
-            and (self.worker is None or record.worker == self._worker)
-            and (self.model is None or record.model == self.model)
-            and (not self.sources or record.source in self.sources)
+            and self.shows_origin(record)
             and (self.since is None or record.time is None or record.time >= self.since)
             and (not self.request or self.request in record.text)
             and (not self.grep or re.search(self.grep, record.text) is not None)

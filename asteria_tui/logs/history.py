@@ -62,6 +62,20 @@ def logs_in(folder: Path) -> list[Log]:
     return [*map(Log, parts), Log(current), Log(folder / CONSOLE_FILE, "console")]
 
 
+def shown_log(folder: Path) -> Path:
+    """The log to look at: the records, or the console of a server that ended before its first one."""
+    records, console = folder / RECORDS_FILE, folder / CONSOLE_FILE
+    has_records = _size(records) or records.with_name(f"{RECORDS_FILE}.1").exists()
+    return records if has_records or not _size(console) else console
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _part(path: Path) -> int:
     """The number of a part; the one with the highest is the oldest."""
     number = path.suffix.removeprefix(".")

@@ -3,6 +3,7 @@
 The end comes first; what lies before it is indexed backwards, piece by piece, whenever there is time. No line is
 ever kept as an object: ten million lines cost about 12 MB. Lines are numbered from the end as it was when the file
 was opened: those before it are negative, those appended count from 0, so no number changes while the index grows.
+A part of a rolled log counts from another number instead, so that no two parts share one.
 """
 
 from __future__ import annotations
@@ -73,6 +74,18 @@ class Chunk:
         self.end = end
         self.settle(before, count)
 
+    def span_before(self, line: int, size: int) -> int:
+        """The first of the lines that end before `line` and take at most about `size` bytes."""
+        last = (line - 1 - self.first) // EVERY
+        end = self.marks[last + 1] if last + 1 < len(self.marks) else self.end
+        return self.first + EVERY * bisect_left(self.marks, end - size, 0, last)
+
+    def span_after(self, line: int, size: int) -> int:
+        """The line after those that begin with `line` and take at least about `size` bytes, if there are so many."""
+        mark = (line - self.first) // EVERY
+        mark = bisect_left(self.marks, self.marks[mark] + size, mark + 1)
+        return self.first + min(EVERY * mark, len(self.levels))
+
     def settle(self, before: int, start: int = 0) -> None:
         """Give the lines from `start` on that begin no record the level of the one that they belong to."""
         if self.levels.find(0, start) < 0:
@@ -87,8 +100,11 @@ class Chunk:
 class LineIndex:
     """The lines of one growing file. One thread may index backwards while another one reads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, number: int = 0, *, is_from_start: bool = False) -> None:
+        """`number` is that of the line after the last one, or of the first one if the file is read from its start."""
         self.path = path
+        self._number = number
+        self._is_from_start = is_from_start
         self._descriptor = -1
         self._start = self._scanned = 0
         self.is_behind = False
@@ -123,9 +139,9 @@ class LineIndex:
                 return None
         return self._before[number]
 
-    def later(self, line: int) -> Iterator[Chunk]:
-        """The chunks from the one that holds `line` (0 or more) on."""
-        return islice(self._after, max(0, self._position_after(line)), None)
+    def part(self, line: int) -> LineIndex:  # noqa: ARG002 a rolled log has several
+        """The index that knows `line`."""
+        return self
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -135,12 +151,12 @@ class LineIndex:
     def __del__(self) -> None:
         self.close()
 
-    def step_back(self) -> bool:
-        """Index one more piece before what is indexed; False when there is none."""
+    def step_back(self, size: int = 0) -> bool:
+        """Index about `size` bytes more (`CHUNK` if 0) before what is indexed; False when there are none."""
         end = self._start
         if not end:
             return False
-        near = max(0, end - CHUNK)
+        near = max(0, end - (size or CHUNK))
         data = self._pread(near, end)
         # Without a line end but the last one, all of `data` is the end of one giant line.
         inside = data.find(b"\n", 0, len(data) - 1) + 1 if near else 0
@@ -170,17 +186,34 @@ class LineIndex:
             self._open()
             self.step_back()
             return False
-        has_grown = self.end_offset < status.st_size and self._append(status.st_size)
-        self.is_behind = has_grown and self.end_offset < status.st_size
+        return self.grow()
+
+    def grow(self) -> bool:
+        """Index what was appended to the file that is open, whatever its name is now; False if it was truncated."""
+        size = os.fstat(self._descriptor).st_size
+        if size < self.end_offset:
+            return False
+        has_grown = self.end_offset < size and self._append(size)
+        self.is_behind = has_grown and self.end_offset < size
         return True
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What tells the file that is open from any other one."""
+        return self._identity
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the file has no name any more: closing it gives its space back."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def level(self, line: int) -> int:
         """The level code of a line; a further line of a record has the level of the record."""
-        chunk = self._chunk(line)
+        chunk = self.chunk(line)
         return chunk.levels[line - chunk.first] & ~CONTINUED
 
     def starts_record(self, line: int) -> bool:
-        chunk = self._chunk(line)
+        chunk = self.chunk(line)
         return not chunk.levels[line - chunk.first] & CONTINUED
 
     def lines(self, first: int, count: int, limit: int = LINE_LIMIT + 1) -> list[bytes]:
@@ -188,7 +221,7 @@ class LineIndex:
         found: list[bytes] = []
         line, last = max(first, self.first), min(first + count, self.end)
         while line < last:
-            chunk = self._chunk(line)
+            chunk = self.chunk(line)
             mark, skipped = divmod(line - chunk.first, EVERY)
             end = chunk.marks[mark + 1] if mark + 1 < len(chunk.marks) else chunk.end
             block = islice(self._scan(chunk.marks[mark], end, limit), skipped, skipped + last - line)
@@ -221,9 +254,22 @@ class LineIndex:
         start, end = self.bounds(line)
         return next(iter([*parser.feed(self.lines(start, end - start)), *parser.flush()]), LogRecord(time=None))
 
-    def read(self, chunk: Chunk) -> bytes:
-        """The bytes of a chunk, of a giant line only its beginning."""
-        return self._pread(chunk.start, min(chunk.end, chunk.start + 2 * CHUNK))
+    def read(self, chunk: Chunk, first: int, after: int) -> tuple[int, bytes]:
+        """The bytes of the lines of `chunk` from `first` on, before `after`; of giant ones only the beginning.
+
+        They begin at the last line before that has its offset in the index, whose number is given, too.
+        """
+        mark, end = (first - chunk.first) // EVERY, -(-(after - chunk.first) // EVERY)
+        start = chunk.marks[mark]
+        stop = chunk.marks[end] if end < len(chunk.marks) else chunk.end
+        return chunk.first + mark * EVERY, self._pread(start, min(stop, start + 2 * CHUNK))
+
+    def chunk(self, line: int) -> Chunk:
+        """The chunk that holds a line that is indexed."""
+        if line >= self._after[0].first:
+            return self._after[bisect_right(self._after, line, key=lambda chunk: chunk.first) - 1]
+        # These stand in falling order, so that the one before all others is appended.
+        return self._before[bisect_left(self._before, -line, key=lambda chunk: -chunk.first)]
 
     def _open(self) -> None:
         try:
@@ -232,10 +278,10 @@ class LineIndex:
             raise TargetError(f"The log {self.path} cannot be read", str(error)) from error
         status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
-        self._start = self._line_start(status.st_size)
+        self._start = 0 if self._is_from_start else self._line_start(status.st_size)
         self._scanned = 0
         self._before: list[Chunk] = []
-        self._after = [Chunk(self._start)]
+        self._after = [Chunk(self._start, self._number)]
 
     def _append(self, size: int) -> bool:
         """Index the next lines of a file of `size` bytes; False when the rest has no line end yet."""
@@ -268,15 +314,6 @@ class LineIndex:
                 return
             following.settle(before)
             before = following.levels[-1]
-
-    def _position_after(self, line: int) -> int:
-        return bisect_right(self._after, line, key=lambda chunk: chunk.first) - 1
-
-    def _chunk(self, line: int) -> Chunk:
-        if line >= 0:
-            return self._after[self._position_after(line)]
-        # These stand in falling order, so that the one before all others is appended.
-        return self._before[bisect_left(self._before, -line, key=lambda chunk: -chunk.first)]
 
     def _pread(self, start: int, end: int) -> bytes:
         return os.pread(self._descriptor, end - start, start)

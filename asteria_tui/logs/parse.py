@@ -45,8 +45,8 @@ _SOURCES: dict[str, Source] = {
     "TS_METRICS": "metrics",
     "MODEL_METRICS": "metrics",
 }
-ORIGIN = re.compile(rb'"th":"(?:(W-\d+)-)?[^"]*","lg":"([^"]*)"')
-"""Worker and logger of a line of `JSON_LAYOUT`; nothing in a message looks so, for quotes are escaped there."""
+ORIGIN = re.compile(rb'"th":"([^"]*","lg":"[^"]*)"')
+"""Thread and logger of a line of `JSON_LAYOUT`; nothing in a message looks so, for quotes are escaped there."""
 _STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 # What Java prints outside of log4j: each line is a record of its own, not more of the one before.
 _PLAIN_TEXT = (
@@ -169,6 +169,11 @@ class Parser:
             return LogRecord(time=at, source=source, text=harmless(said)) if at is not None else None
         level = plain_level(line)
         return LogRecord(time=None, level=level, source="console", text=harmless(text)) if level else None
+
+    def origin(self, told: bytes) -> LogRecord:
+        """What all records have in common of which `told` is what `ORIGIN` finds in them."""
+        thread, logger = msgspec.json.decode(b'["%b"]' % told.replace(b'","lg":"', b'","'), type=tuple[str, str])
+        return self._templates.get((thread, logger)) or self._learn(thread, logger)
 
     def _printed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Those of `lines` that came from outside of log4j, without parsing the others."""

@@ -53,7 +53,7 @@ class Reader:
         only = (
             self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
-        hits = Hits(index, only)
+        hits = Hits(index, only, self._known)
         looked_at = 0
         while len(self._found) < number:
             for position in range(len(hits) - 1 - looked_at, -1, -1):

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import compress
 from operator import and_
 
+import msgspec
+
 from asteria_tui.logs.filter import Filter, is_hiding
-from asteria_tui.logs.index import EVERY, Chunk, LineIndex
+from asteria_tui.logs.index import CHUNK, EVERY, PIECE, Chunk, LineIndex
 from asteria_tui.logs.parse import ORIGIN, Parser
+from asteria_tui.logs.rolled import RolledLog
+from asteria_tui.logs.text import LINE_LIMIT
+
+_ORIGINS = 4096
 
 
 class Hits:
-    """The numbers of the lines of `index` that `filter_` shows.
+    """The numbers of the lines of `index` that `filter_` shows, in order.
 
-    `step` looks at one more piece towards the beginning, `refresh` at what was appended; both are bounded in time,
-    so that a screen shows the first hits at once and the others as they are found. All lines of a record are hits.
+    It begins at the line `start`, usually the end: `step` looks at one more piece towards the beginning, `refresh` at
+    one more towards the end, each of about `size` bytes, so that a screen shows the first hits at once and the others
+    as they are found. All lines of a record are hits. `known` are the (name, version) pairs of the server's models.
     """
 
-    def __init__(self, index: LineIndex, filter_: Filter) -> None:
+    def __init__(
+        self,
+        index: LineIndex | RolledLog,
+        filter_: Filter,
+        known: Iterable[tuple[str, str]] = (),
+        *,
+        size: int = CHUNK,
+        start: int | None = None,
+    ) -> None:
         self.index = index
         self.filter = filter_
-        self._parser = Parser()
-        self._origins: dict[tuple[bytes, bytes], bool] = {}
-        self._chunks = 0
-        self._end = 0
-        # Numbers of lines from the opening of the file on, and those before it, which fall.
+        self._size = size
+        self._parser = Parser(known)
+        self._origins: dict[bytes, bool] = {}
+        self._start = index.end if start is None else index.bounds(start)[0]
+        self._first = self._end = self._start
+        # The numbers of lines from the start on, and those before it, which fall.
         self._after = array("q")
         self._before = array("q")
-        self.refresh()
 
     def __len__(self) -> int:
         return len(self._before) + len(self._after)
@@ -54,89 +69,122 @@ class Hits:
                 position += 1
 
     def step(self) -> bool:
-        """Look at one more piece towards the beginning; False when there is none."""
-        chunk = self.index.earlier(self._chunks)
-        if chunk is None:
-            return False
-        self._chunks += 1
-        self.index.earlier(self._chunks)  # so that it is known which record the first lines continue
-        found = array("q", (line for line in self._in(chunk, chunk.first) if line < 0))
+        """Index or look at one more piece towards the beginning; False when there is none."""
+        if self._first <= self.index.first:
+            return self.index.step_back(max(PIECE, self._size))
+        part = self.index.part(self._first - 1)
+        chunk = part.chunk(self._first - 1)
+        first = chunk.span_before(self._first, self._size)
+        if first == part.first and part.step_back(max(PIECE, self._size)):
+            return True  # now it is known which record the first lines continue
+        found = array("q", (line for line in self._in(part, chunk, first, self._first) if line < self._start))
         found.reverse()
         self._before.extend(found)
+        self._first = first
         return True
 
-    def refresh(self) -> None:
-        """Look at the lines that the index has got since."""
-        end = self.index.end
-        if end == self._end:
-            return
+    def refresh(self) -> bool:
+        """Look at one more piece of the lines that the index has got since; False when there is none."""
+        if self._end >= self.index.end:
+            return False
+        part = self.index.part(self._end)
+        chunk = part.chunk(self._end)
+        after = chunk.span_after(self._end, self._size)
         # The last record may have become longer, so it is looked at again.
-        first = max(0, self.index.bounds(self._end)[0])
+        first = max(self._start, part.bounds(self._end)[0])
         while self._after and self._after[-1] >= first:
             self._after.pop()
-        for chunk in list(self.index.later(first)):
-            found = self._in(chunk, max(first, chunk.first))
-            self._after.extend(line for line in found if not self._after or line > self._after[-1])
-        self._end = end
+        if first < chunk.first:
+            self._extend(self._in(part, part.chunk(first), first, chunk.first))
+        self._extend(self._in(part, chunk, max(first, chunk.first), after))
+        self._end = after
+        return True
 
-    def _in(self, chunk: Chunk, first: int) -> Iterable[int]:
-        """The lines to show of the records that start in `chunk`, at line `first` or later."""
-        shown = chunk.levels.translate(self.filter.levels)
-        if not shown.count(1, first - chunk.first):
+    def forget_deleted(self) -> int:
+        """Leaves out the lines that the index has lost at its beginning; gives the number of hits among them."""
+        first = self.index.first
+        if first <= self._first:
+            return 0
+        count = bisect_left(self, first)
+        kept = max(0, len(self._before) - count)
+        del self._after[: max(0, count - len(self._before))]
+        del self._before[kept:]
+        self._first = first
+        self._start, self._end = max(self._start, first), max(self._end, first)
+        return count
+
+    def _extend(self, found: Iterable[int]) -> None:
+        self._after.extend(line for line in found if not self._after or line > self._after[-1])
+
+    def _in(self, part: LineIndex, chunk: Chunk, first: int, after: int) -> Iterable[int]:
+        """The lines to show of the records that start in `chunk`, at line `first` or later, before line `after`."""
+        shown = chunk.levels[first - chunk.first : after - chunk.first].translate(self.filter.levels)
+        if not shown.count(1):
             return ()
-        after = chunk.first + len(chunk.levels)
         if self.filter.is_by_level_only:
-            return compress(range(first, after), shown[first - chunk.first :])
+            return compress(range(first, after), shown)
+        start, data = part.read(chunk, first, after)
         if self.filter.is_by_origin_only:
-            passing = self._of_origins(first, after)
+            passing = self._of_origins(data, after - start)
             if passing is not None:
-                levels = shown[first - chunk.first :]
-                return compress(range(first, after), map(and_, levels, passing))
-        _, end = self.index.bounds(after - 1)
+                return compress(range(first, after), map(and_, shown, passing[first - start :]))
+        end = part.bounds(after - 1)[1]
+        data += b"".join(line + b"\n" for line in part.lines(after, end - after))
         lines: Iterable[int] = range(first, end)
         needle = self.filter.needle
-        if needle:
-            data = self.index.read(chunk)
-            if end > after:
-                data += b"\n".join(self.index.lines(after, end - after))
-            if not is_hiding(data):
-                lines = _holding(data, needle, chunk)
-        return self._exact(lines, first)
+        if needle and not is_hiding(data):
+            lines = _holding(data, needle, start, chunk)
+        return self._exact(part, lines, first, start, data)
 
-    def _of_origins(self, first: int, after: int) -> Iterable[bool] | None:
-        """For each line whether its thread and logger are to be shown; None unless all are JSON lines of ours."""
-        origins = ORIGIN.findall(b"\n".join(self.index.lines(first, after - first)))
-        if len(origins) != after - first:
+    def _of_origins(self, data: bytes, number: int) -> list[bool] | None:
+        """For each of the lines whether its origin is to be shown; None unless all are JSON lines of ours."""
+        origins = ORIGIN.findall(data)
+        if len(origins) != number:
             return None
-        for origin in set(origins).difference(self._origins):
-            self._origins[origin] = self.filter.shows_origin(*origin)
-        return map(self._origins.__getitem__, origins)
+        if len(self._origins) > _ORIGINS:
+            self._origins.clear()  # names of threads without end must not fill the memory
+        try:
+            for origin in set(origins).difference(self._origins):
+                self._origins[origin] = self.filter.shows_origin(self._parser.origin(origin))
+        except msgspec.DecodeError:
+            return None
+        return list(map(self._origins.__getitem__, origins))
 
-    def _exact(self, candidates: Iterable[int], first: int) -> Iterator[int]:
-        """The lines of those records of `candidates` that are to be shown and start at `first` or later."""
+    def _exact(self, part: LineIndex, candidates: Iterable[int], first: int, number: int, data: bytes) -> Iterator[int]:
+        """The lines of those records of `candidates` that are to be shown and start at `first` or later.
+
+        `data` is what stands there, from line `number` on.
+        """
         done = first
+        texts: list[bytes] = []
         for line in candidates:
             if line < done:
                 continue
-            start, end = self.index.bounds(line)
-            # A record that began before the file was opened goes on at line 0.
-            is_mine = start >= first or first == 0
-            if is_mine and self.filter.matches(self.index.record(line, self._parser)):
-                yield from range(max(start, first), end)
+            start, end = part.bounds(line)
+            # A record that began before the start goes on there.
+            if start >= first or first == self._start:
+                texts = texts or data.split(b"\n")
+                text = texts[line - number] if line - number < len(texts) else b""
+                # One line is mostly one record; others are put together, and giant ones cut.
+                is_whole = text.startswith(b'{"t":') and line == start and len(text) <= LINE_LIMIT
+                record = self._parser.record(text) if is_whole else None
+                if self.filter.matches(record or part.record(line, self._parser)):
+                    yield from range(max(start, first), end)
             done = end
 
 
-def _holding(data: bytes, needle: bytes, chunk: Chunk) -> Iterator[int]:
-    """The numbers of the lines of `data`, the bytes of `chunk` and what follows, that hold `needle`."""
-    line, counted = 0, 0
+def _holding(data: bytes, needle: bytes, start: int, chunk: Chunk) -> Iterator[int]:
+    """The numbers of the lines of `data` that hold `needle`; it begins with the line `start` of `chunk`."""
+    offset = chunk.marks[(start - chunk.first) // EVERY]
+    line, counted = start, 0
     found = data.find(needle)
     while found >= 0:
-        mark = bisect_right(chunk.marks, chunk.start + found) - 1
-        if mark * EVERY > line:
-            line, counted = mark * EVERY, chunk.marks[mark] - chunk.start
+        mark = bisect_right(chunk.marks, offset + found) - 1
+        if chunk.first + mark * EVERY > line:
+            line, counted = chunk.first + mark * EVERY, chunk.marks[mark] - offset
         line += data.count(b"\n", counted, found)
         counted = found
-        yield chunk.first + line
+        yield line
         after = data.find(b"\n", found)
         if after < 0:
             return

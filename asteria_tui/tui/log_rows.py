@@ -1,4 +1,4 @@
-"""The log as the screen shows it: rows of one file behind one filter, found piece by piece, parsed when looked at."""
+"""The log as the screen shows it: its rows behind one filter, found piece by piece, parsed when looked at."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from asteria_tui.errors import TargetError
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.filter import Filter
-from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.rolled import RolledLog
 from asteria_tui.logs.search import Hits
 
-BUDGET = 0.008
-"""Seconds that one look at the log may take: keys come first."""
+BUDGET = 0.006
+"""Seconds after which one look at the log begins nothing more, so that it takes 8 ms at most: keys come first."""
+STEP = 1 << 16
+"""Bytes that are searched in one go, which takes a millisecond or two where each record has to be parsed."""
 RECORDS_KEPT = 2_000
 
 
@@ -25,11 +26,11 @@ class Change(msgspec.Struct, frozen=True):
     """What a look at the log brought."""
 
     before: int = 0
-    """Rows that were found in front of the first."""
+    """Rows that were found in front of the first; less than 0 where a part of the log was deleted."""
     after: int = 0
     """Rows that came at the end."""
     is_new: bool = False
-    """The file is another one: nothing that was known of rows holds."""
+    """The log is another one: nothing that was known of rows holds."""
 
     def __bool__(self) -> bool:
         return bool(self.before or self.after or self.is_new)
@@ -41,82 +42,62 @@ class LogRows:
     def __init__(self, path: Path, filter_: Filter, known: Iterable[tuple[str, str]] = ()) -> None:
         """`known` are the (name, version) pairs of the server's models."""
         self.path = path
-        self.filter = filter_
         self._known = tuple(known)
-        self._index: LineIndex | None = None
-        self._hits: Hits | None = None
-        self._at_start = False
         self._record = lru_cache(maxsize=RECORDS_KEPT)(self._parse)
+        self._at_start = self._is_behind = False
+        self._log = RolledLog(path)
+        self.set_filter(filter_)
 
     def __len__(self) -> int:
-        return len(self._hits) if self._hits is not None else 0
+        return len(self._hits)
 
     @property
     def is_complete(self) -> bool:
-        """Whether the file was looked at to its beginning."""
-        return self._at_start
+        """Whether the log was looked at from its beginning to its end."""
+        return self._at_start and not self._is_behind
 
     @property
     def lines(self) -> int:
-        """Lines of the file that are indexed, shown or not."""
-        return self._index.end - self._index.first if self._index is not None else 0
+        """Lines of the log that are indexed, shown or not."""
+        return self._log.end - self._log.first
 
     def record(self, row: int) -> LogRecord:
-        return self._record(self._line(row))
+        return self._record(self._hits[row])
 
     def key(self, row: int) -> int:
-        """A number for the row that never changes as long as the file is the same."""
-        return self._line(row)
+        """A number for the row that never changes as long as the log is the same."""
+        return self._hits[row]
 
     def look(self) -> Change:
         """Takes in what was appended and, as far as the time allows, more of what lies before."""
         until = time.monotonic() + BUDGET
-        if self._index is None or self._hits is None:
-            return Change(is_new=self._open())
-        if not self._index.refresh():
-            self._forget()
-            return Change(is_new=True)
-        before, after = len(self._hits), 0
-        self._hits.refresh()
-        after = len(self._hits) - before
+        count, gone, is_new = len(self), 0, False
+        self._is_behind = True
+        while self._is_behind and time.monotonic() < until:
+            if self._hits.refresh():
+                continue
+            if not self._log.refresh():
+                self.set_filter(self.filter)
+                count, gone, is_new = 0, 0, True
+            gone += self._hits.forget_deleted()
+            self._is_behind = self._log.is_behind or self._hits.refresh()
+        after = len(self) - (count - gone)
+        if gone:
+            return Change(before=-gone, after=after, is_new=is_new)
         while not self._at_start and time.monotonic() < until:
-            self._at_start = not self._hits.step()
-        return Change(before=len(self._hits) - before - after, after=after)
+            if not self._hits.step():
+                self._at_start = self._log.is_complete
+                break
+        return Change(before=len(self) - count - after, after=after, is_new=is_new)
 
     def set_filter(self, filter_: Filter) -> None:
         self.filter = filter_
-        self._at_start = False
+        self._hits = Hits(self._log, filter_, self._known, size=STEP)
+        self._at_start = self._is_behind = False
         self._record.cache_clear()
-        if self._index is not None:
-            self._hits = Hits(self._index, filter_)
 
     def close(self) -> None:
-        if self._index is not None:
-            self._index.close()
-
-    def _open(self) -> bool:
-        if not self.path.exists():
-            return False
-        try:
-            self._index = LineIndex(self.path)
-        except TargetError:
-            return False  # being replaced at this very moment: the next look finds it
-        self._forget()
-        return True
-
-    def _forget(self) -> None:
-        self._at_start = False
-        self._record.cache_clear()
-        if self._index is not None:
-            self._hits = Hits(self._index, self.filter)
-            self._hits.step()
-
-    def _line(self, row: int) -> int:
-        if self._hits is None:
-            raise IndexError(row)
-        return self._hits[row]
+        self._log.close()
 
     def _parse(self, line: int) -> LogRecord:
-        if self._index is None:
-            raise IndexError(line)
-        return self._index.record(line, Parser(self._known))
+        return self._log.record(line, Parser(self._known))

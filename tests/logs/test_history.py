@@ -3,7 +3,7 @@
 import pytest
 
 from asteria_tui.errors import ConfigError
-from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE, Log, prune, run_of, runs, start_run
+from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE, Log, prune, run_of, runs, shown_log, start_run
 
 
 def run_with(history, size):
@@ -65,3 +65,14 @@ def test_the_logs_of_a_run_are_its_json_parts_and_what_only_the_console_has(tmp_
     again = start_run(tmp_path / "history", current)
     assert current.resolve() == again.folder
     assert runs(tmp_path / "history") == [run, again]
+
+
+def test_the_console_is_shown_only_where_there_are_no_records(tmp_path):
+    records, console = tmp_path / RECORDS_FILE, tmp_path / CONSOLE_FILE
+    assert shown_log(tmp_path) == records
+    console.write_bytes(b"java not found\n")
+    assert shown_log(tmp_path) == console
+    records.touch()
+    assert shown_log(tmp_path) == console
+    tmp_path.joinpath(f"{RECORDS_FILE}.1").touch()
+    assert shown_log(tmp_path) == records

@@ -176,6 +176,31 @@ def test_hits_are_the_lines_of_the_records_that_match(name, filter_, small_chunk
     assert list(Hits(index, filter_).newest()) == wanted[::-1]
 
 
+@pytest.mark.parametrize("filter_", FILTERS, ids=repr)
+@pytest.mark.parametrize("size", [100, 700, 1 << 20])
+@pytest.mark.parametrize("place", [0.0, 0.37, 0.9])
+def test_hits_are_the_same_wherever_the_search_begins(filter_, size, place, small_chunks):
+    index = complete(SAMPLES / "inference_console.txt")
+    start = index.first + int(place * (index.end - index.first))
+    hits = Hits(index, filter_, size=size, start=start)
+    while hits.refresh():
+        pass
+    while hits.step():
+        pass
+    assert list(hits) == [n for n in range(index.first, index.end) if filter_.matches(index.record(n, Parser()))]
+
+
+@pytest.mark.parametrize("known", [[], [("sa_mple", "1_0")]])
+def test_a_model_is_told_by_its_name_and_version_wherever_they_part(tmp_path, known):
+    path = tmp_path / "records.jsonl"
+    line = '{"t":1795411292745,"l":"INFO","th":"W-9000-sa_mple_1_0-stdout","lg":"MODEL_LOG","m":"y","x":""}\n'
+    path.write_text(line * 3)
+    hits = Hits(LineIndex(path), Filter(model="sa_mple"), known)
+    while hits.step():
+        pass
+    assert len(hits) == 3 * len(known)
+
+
 async def test_an_index_is_kept_current_while_its_file_grows_and_is_replaced(tmp_path, small_chunks):
     path = tmp_path / "log"
     path.write_bytes(b"")

@@ -118,16 +118,66 @@ async def test_a_new_server_begins_a_new_log(opened, session):
         assert len(pilot.app.workbench.logs.rows) == 3
 
 
-async def test_a_log_that_was_rolled_says_where_the_older_records_are(opened, session):
+def _roll(file, kept=3):
+    """As log4j does it: the oldest part goes, each other one gets the next number."""
+    for number in range(kept - 1, -1, -1):
+        part = file.with_name(f"{file.name}.{number}") if number else file
+        if part.exists():
+            part.replace(file.with_name(f"{file.name}.{number + 1}"))
+
+
+async def test_a_log_that_is_rolled_stays_one_log(opened, session):
     file = write_log(session.project)
     async with opened() as pilot:
         panel = pilot.app.workbench.logs
-        assert "older" not in str(panel.border_subtitle)
-        file.rename(file.with_name("records.jsonl.1"))
+        await pilot.press("3", "up", "up")
+        await pilot.pause()
+        write_log(session.project, 2)
+        _roll(file)
         write_log(session.project, 3)
         await settle(pilot)
         await settle(pilot)
-        assert "older: asteria-tui logs" in str(panel.border_subtitle)
+        assert len(panel.rows) == 65
+        assert panel.view.cursor == 57
+        assert panel.view.current.text.startswith("request 00057")
+        assert not panel.view.follow
+        assert "+5 new" in str(panel.border_subtitle)
+        for _ in range(3):
+            _roll(file)
+            write_log(session.project, 1)
+            await settle(pilot)
+            await settle(pilot)
+        # The first part is gone, and the record that the cursor stood on with it.
+        assert len(panel.rows) == 6
+        assert panel.view.current is not None
+        assert panel.view.cursor == 0
+        await pilot.press("f")
+        assert panel.view.cursor == 5
+
+
+async def test_the_parts_of_a_rolled_log_are_there_at_the_start(opened, session):
+    file = write_log(session.project, 20)
+    for count in (30, 40):
+        _roll(file)
+        write_log(session.project, count)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        assert len(panel.rows) == 90
+        assert panel.rows.is_complete
+        assert [panel.rows.record(row).text[:13] for row in (0, 19, 20, 49, 50)] == [
+            f"request {number:05}" for number in (0, 19, 0, 29, 0)
+        ]
+
+
+async def test_a_server_that_ended_before_its_first_record_shows_its_console(opened, session):
+    file = write_log(session.project, 0)
+    file.with_name("console.log").write_text("Invalid configuration: no such port\n")
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        assert panel.view.current.text == "Invalid configuration: no such port"
+        write_log(session.project, 3)
+        await settle(pilot)
+        assert len(panel.rows) == 3
 
 
 async def test_the_mouse_selects_rows(opened, session):

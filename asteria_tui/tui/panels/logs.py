@@ -21,6 +21,7 @@ from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.events import Cause, LogRecord, Source
 from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.history import shown_log
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
@@ -29,6 +30,8 @@ from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_view import LogView
 
+LOOK_BUSY = 0.02
+"""Seconds between two looks while one did not see all: keys and other work come in between."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at a file that grows: the longest that a line waits."""
 QUIET_AFTER = 10
@@ -54,11 +57,11 @@ class LogsPanel(Panel):
     NUMBER = 3
     TITLE = "Logs"
     HELP = (
-        "Every record of the server and its workers. {filter} filters by text or regular expression, a leading ! "
-        "inverts it; {level}, {source}, {worker} and {model} choose level, source, worker and model. Scrolling up "
-        "stops following, {follow} or End takes it up again. {causes} shows each traceback once, as the exception it "
-        "began with, at the line of your file. Enter opens what is under the cursor; {copy} copies it; the mouse "
-        "selects."
+        "Every record of the server and its workers, those of the older parts of the file too. {filter} filters by "
+        "text or regular expression, a leading ! inverts it; {level}, {source}, {worker} and {model} choose level, "
+        "source, worker and model. Scrolling up stops following, {follow} or End takes it up again. {causes} shows "
+        "each traceback once, as the exception it began with, at the line of your file. Enter opens what is under the "
+        "cursor; {copy} copies it; the mouse selects."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
@@ -80,7 +83,6 @@ class LogsPanel(Panel):
         self._causes_at = 0.0
         self._wakes = asyncio.Event()
         self._is_replaced = False
-        self._has_older_parts = False
 
     def compose(self) -> ComposeResult:
         yield self._empty
@@ -119,16 +121,17 @@ class LogsPanel(Panel):
             await self._look_at_causes()
             self._wakes.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY if quiet < QUIET_AFTER or self._is_busy else LOOK_IDLE):
+                async with asyncio.timeout(self._pause(quiet)):
                     await self._wakes.wait()
 
-    @property
-    def _is_busy(self) -> bool:
-        return self.rows is not None and not self.rows.is_complete
+    def _pause(self, quiet: int) -> float:
+        """Seconds until the next look, after so many that brought nothing."""
+        if self.rows is not None and not self.rows.is_complete:
+            return LOOK_BUSY
+        return LOOK_EVERY if quiet < QUIET_AFTER else LOOK_IDLE
 
     def _look(self) -> bool:
-        path = self.session.records_file
-        is_opened = self.rows is None or self.rows.path != path
+        path = shown_log(self.session.project.logs_dir)
         if self.rows is None or self.rows.path != path or self._is_replaced:
             self._is_replaced = False
             if self.rows is not None:
@@ -139,8 +142,6 @@ class LogsPanel(Panel):
         change = self.rows.look()
         if change:
             self.view.take(change)
-        if change.is_new or is_opened:
-            self._has_older_parts = path.with_name(f"{path.name}.1").exists()
         self._show_state()
         return bool(change)
 
@@ -171,18 +172,17 @@ class LogsPanel(Panel):
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
             if self.causes:
                 parts.append(wording.plural(len(self.causes), "cause"))
-            if self._has_older_parts:
-                parts.append("older: asteria-tui logs")
         told = " · ".join(parts)
         if told != self.border_subtitle:
             self.border_subtitle = told
         is_empty = not self.shows_causes and not len(self.rows or ())
         self.set_class(is_empty, "-empty")
         if is_empty:
-            has_lines = self.rows is not None and self.rows.lines > 0
             keys = self.app.key_names
-            clears, starts = f"{keys['back']} clears it", f"{keys['up']} starts the server"
-            text = f"nothing matches the filter: {clears}" if has_lines else f"no log yet: {starts}"
+            text = f"no log yet: {keys['up']} starts the server"
+            if self.rows is not None and self.rows.lines:
+                is_searched = self.rows.is_complete
+                text = f"nothing matches the filter: {keys['back']} clears it" if is_searched else "searching…"
             if str(self._empty.content) != text:
                 self._empty.update(text, layout=False)
 

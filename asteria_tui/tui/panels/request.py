@@ -68,8 +68,11 @@ class RequestPanel(Panel):
     def on_mount(self) -> None:
         super().on_mount()
         self.do_next_sample()
-        self.watch(self.query_one(Select), "expanded", self._offer, init=False)
+        self.watch(self.query_one(Select), "expanded", self._picker_opened, init=False)
         self.show(self._state)
+
+    def _picker_opened(self) -> None:
+        self._offer()
 
     def _offer(self) -> list[Sample]:
         """Brings the picker up to the saved samples as they are now."""

@@ -86,7 +86,7 @@ class LogView(ScrollView, can_focus=True):
         if change.is_new:
             self.missed, self.follow, self._is_placed = 0, self.follows, self._room > 0
         elif change.before:
-            self.cursor += change.before
+            self.cursor = max(0, self.cursor + change.before)
         if not self.follow:
             self.missed += change.after
         self._fit()
