@@ -76,13 +76,22 @@ def _screen(given: argparse.Namespace) -> int:
     gc.disable()  # until the screen is painted: a tenth of the imports was spent on looking for garbage
     from pathlib import Path
 
-    from asteria_tui.errors import AsteriaError
+    from asteria_tui.errors import AsteriaError, ExitCode, NoProjectError
     from asteria_tui.session import open_project
     from asteria_tui.tui.run import run
 
     root = given.project or Path(os.environ.get("ASTERIA_PROJECT") or ".")
+    overrides = {"server.target": given.target}
     try:
-        return run(open_project(root, {"server.target": given.target}), up_first=given.up)
+        try:
+            project = open_project(root, overrides)
+        except NoProjectError:
+            from asteria_tui.tui.first_run import first_run
+
+            if not first_run(root):
+                return ExitCode.DONE
+            project = open_project(root, overrides)
+        return run(project, up_first=given.up)
     except AsteriaError as error:
         from asteria_tui.cli.options import Options
         from asteria_tui.cli.render import print_error

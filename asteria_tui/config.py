@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from asteria_tui.errors import ConfigError
+from asteria_tui.errors import ConfigError, NoProjectError
 
 FILE_NAME = "asteria.toml"
 TargetName = Literal["local", "docker"]
@@ -168,13 +168,14 @@ def load(root: Path, overrides: Mapping[str, Any] | None = None) -> Project:
     `overrides` are flags by dotted key, such as `{"server.target": "docker"}`; None values are not given.
 
     Raises:
-        ConfigError: there is no asteria.toml, or something in it, in the environment or in a flag is wrong.
+        NoProjectError: there is no asteria.toml.
+        ConfigError: something in it, in the environment or in a flag is wrong.
     """
     file = root / FILE_NAME
     try:
         text = file.read_bytes().decode()
     except FileNotFoundError:
-        raise ConfigError(
+        raise NoProjectError(
             f"no {FILE_NAME} in {root}",
             hint="`asteria-tui init` writes one from what lies there; -C DIR names another folder",
         ) from None

@@ -56,6 +56,10 @@ class ConfigError(AsteriaError):
     exit_code = ExitCode.USAGE
 
 
+class NoProjectError(ConfigError):
+    """There is no asteria.toml: the screen offers to write one."""
+
+
 class ArchiveError(AsteriaError):
     exit_code = ExitCode.FAILED
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.server.client import Client
     from asteria_tui.targets.target import ServerRecord, Target
-    from asteria_tui.workflow.discovery import Guess
+    from asteria_tui.workflow.discovery import Discovery
     from asteria_tui.workflow.stage import Work
 
 WORKER_TIMEOUT = 300.0
@@ -93,12 +93,28 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
     return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}, stores=stores))
 
 
-def initialize(root: Path) -> tuple[Path, tuple[Guess, ...]]:
-    """Writes asteria.toml from what lies in `root` and says what it guessed; raises ConfigError."""
-    from asteria_tui.workflow.discovery import discover, write
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """An asteria.toml that is not written yet."""
+
+    root: Path
+    discovery: Discovery
+    """With the reason for each value."""
+    text: str
+
+
+def propose(root: Path) -> Proposal:
+    """The asteria.toml for what lies in `root`; raises ConfigError where that is nothing."""
+    from asteria_tui.workflow.discovery import discover, to_toml
 
     discovery = discover(root.resolve())
-    return write(root.resolve(), discovery), discovery.guesses
+    return Proposal(root=root.resolve(), discovery=discovery, text=to_toml(discovery))
+
+
+def initialize(proposal: Proposal) -> Path:
+    """Writes it; raises ConfigError where there is one already, or it cannot be written."""
+    from asteria_tui.workflow.discovery import write
+
+    return write(proposal.root, proposal.discovery)
 
 
 def export_compose(project: Project, directory: Path) -> list[Path]:

@@ -17,9 +17,10 @@ from asteria_tui.state import State
 
 def init(options: Options) -> int:
     """Write asteria.toml from what lies in the folder."""
-    from asteria_tui.session import initialize
+    from asteria_tui.session import initialize, propose
 
-    file, guesses = initialize(options.project)
+    proposal = propose(options.project)
+    file, guesses = initialize(proposal), proposal.discovery.guesses
     renderer = Renderer(options)
     if options.json:
         print_value({"file": str(file), "guesses": [{"what": g.what, "value": g.value, "why": g.why} for g in guesses]})

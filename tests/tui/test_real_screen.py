@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from asteria_tui.errors import ExitCode
 from asteria_tui.session import Session, open_project
 from asteria_tui.targets.target import load_record
 from asteria_tui.tui.app import AsteriaApp
@@ -75,6 +76,44 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
 
         await _until(pilot, lambda: app.workbench.logs.causes)
         assert app.workbench.logs.causes[-1].frame.line == 5
+    await app.stop_watching()
+    await app.jobs.finish()
+    session.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folder, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/no-engine.sock")
+    session = Session(open_project(folder))
+    app = AsteriaApp(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _until(pilot, lambda: app.is_filled)
+        await pilot.press("L")
+        await _until(pilot, lambda: app.screen is not app.workbench)
+        await pilot.press("d")
+        await _until(pilot, lambda: app.screen is app.workbench)
+        await pilot.press("u")
+        await _until(pilot, lambda: not app.jobs.running() and session.state.failure)
+        await pilot.pause(0.2)
+        failures = [stage.failure for stage in session.state.stages if stage.failure]
+        assert [failure.exit_code for failure in failures] == [ExitCode.TARGET]
+        pipeline = app.workbench.panel("pipeline").query_one("Static").content
+        told = " ".join(pipeline.plain.split())
+        assert told.count("✘") == 1
+        assert failures[0].hint
+        assert f"→ {failures[0].hint}" in told
+        assert app.workbench.panel("pipeline").has_class("-failed")
+        assert app.return_code is None
+
+        await pilot.press("L")
+        await _until(pilot, lambda: app.screen is not app.workbench)
+        await pilot.press("l")
+        await _until(pilot, lambda: app.screen is app.workbench)
+        await pilot.press("u")
+        await _until(pilot, lambda: not app.jobs.running() and session.state.predictions)
+        await pilot.pause(0.2)
+        assert session.state.failure is None
+        assert app.workbench.panel("pipeline").query_one("Static").content.plain.count("✔") == 6
     await app.stop_watching()
     await app.jobs.finish()
     session.close()

@@ -302,11 +302,11 @@ class LogView(ScrollView, can_focus=True):
         return strip
 
     def _selected(self, strip: Strip, start: int, end: int) -> Strip:
-        style = self.screen.get_component_rich_style("screen--selection")
+        style = Style(bgcolor=self.screen.get_component_rich_style("screen--selection").bgcolor)
         end = strip.cell_length if end == -1 else min(end, strip.cell_length)
         start = min(start, end)
         before, chosen, after = strip.divide([start, end, strip.cell_length])
-        return Strip.join([before, chosen.apply_style(style), after])
+        return Strip.join([before, Strip(Segment.apply_style(chosen, post_style=style)), after])
 
     def _marked(self, text: str, style: Style) -> list[Segment]:
         if self.pattern is None:
