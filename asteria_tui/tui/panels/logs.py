@@ -81,6 +81,9 @@ class LogsPanel(Panel):
         self._known: tuple[tuple[str, str], ...] = ()
         self._workers: tuple[str, ...] = ()
         self._causes_at = 0.0
+        self._unshown = 0
+        """Rows at the end that the view was not told of yet."""
+        self._shown_at = 0.0
         self._wakes = asyncio.Event()
         self._is_replaced = False
 
@@ -140,9 +143,14 @@ class LogsPanel(Panel):
             self.rows.look()
             self.view.show(self.rows)
         change = self.rows.look()
-        if change:
-            self.view.take(change)
-        self._show_state()
+        self._unshown += change.after
+        is_due = self.rows.is_complete or time.monotonic() - self._shown_at >= LOOK_EVERY
+        # What comes at the end moves no row: while more of it is on its way, it is painted together.
+        if is_due or change.before or change.is_new:
+            if change or self._unshown:
+                self.view.take(msgspec.structs.replace(change, after=self._unshown))
+            self._unshown, self._shown_at = 0, time.monotonic()
+            self._show_state()
         return bool(change)
 
     async def _look_at_causes(self) -> None:
