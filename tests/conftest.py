@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import hypothesis
 import psutil
 import pytest
 
+from asteria_tui.config import Project, Settings
+from asteria_tui.targets.target import load_record
 from tests.docker_engine import (  # noqa: F401 fixtures and a hook of pytest
     docker_engine,
     pytest_runtest_setup,
@@ -38,6 +42,14 @@ FREE_PORTS = {
 COMMAND = [sys.executable, "-m", "asteria_tui"]
 LONGEST = 180
 """Seconds after which a command of ours hangs; the longest takes about 15 on two busy cores."""
+
+
+def until(is_true: Callable[[], object], seconds: float = 60) -> None:
+    """Waits for something that has to come."""
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
 
 
 class Done:
@@ -95,7 +107,7 @@ class Folder:
             assert done.code == code, done
         return done
 
-    @contextmanager
+    @contextlib.contextmanager
     def started(self, *arguments: str, **env: str) -> Iterator[subprocess.Popen[str]]:
         """A command that goes on while the test does; ended with the block at the latest."""
         with subprocess.Popen(
@@ -140,6 +152,20 @@ class Folder:
         self.run("down")
         assert self.left_over() == []
 
+    def kill(self) -> None:
+        """Ends what a test left running: TorchServe takes two seconds for a clean end, which is not every test's."""
+        record = load_record(Project(root=self.path, settings=Settings()))
+        if record is None or record.process is None:
+            return
+        if java := record.process.find():
+            tree = [java, *java.children(recursive=True)]
+            for process in tree:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(tree)
+        if record.temporary:
+            shutil.rmtree(record.temporary, ignore_errors=True)
+
 
 MakeFolder = Callable[..., Folder]
 
@@ -163,6 +189,10 @@ ECHO = """
             if isinstance(body, dict) and body.get("exit"):
                 import os
                 os._exit(3)
+            if isinstance(body, dict) and "wait_for" in body:
+                import pathlib, time
+                while not pathlib.Path(body["wait_for"]).exists():
+                    time.sleep(0.01)
             answers.append({"echo": body if not isinstance(body, (bytes, bytearray)) else body.decode()})
         return answers
 """
@@ -187,8 +217,7 @@ def make_folder(tmp_path: Path) -> Iterator[MakeFolder]:
 
     yield make
     for folder in made:
-        if (folder.path / ".asteria/server/state.json").exists():
-            folder.run("down", code=None)
+        folder.kill()
 
 
 @pytest.fixture(scope="session")

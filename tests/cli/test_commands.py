@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Folder
+from tests.conftest import Folder, until
 
 pytestmark = pytest.mark.torchserve
 
@@ -90,20 +91,25 @@ def test_management_errors_say_what_to_do(shared: Folder):
     assert shared.run("models", "default", "echo", "9.9", code=4).err.count("no such version")
 
 
-def test_no_worker_and_a_full_queue_are_told_apart(shared: Folder):
+def test_no_worker_and_a_full_queue_are_told_apart(shared: Folder, tmp_path: Path):
     shared.run("models", "scale", "tokenizer", "0")
     done = shared.run("predict", "-m", "tokenizer", "-d", "1", code=4)
     assert "tokenizer has no worker" in done.err
     shared.run("models", "scale", "tokenizer", "1")
 
-    slow = ("predict", "-m", "tokenizer", "-d", '{"sleep": 4}')
+    go = tmp_path / "go"
     with ExitStack() as stack:
+        stack.callback(go.touch)
+        slow = ("predict", "-m", "tokenizer", "-d", json.dumps({"wait_for": str(go)}))
         sent = [stack.enter_context(shared.started(*slow)) for _ in range(5)]
+        # One is worked on and two wait, or one more is refused before the worker has taken the first.
+        until(lambda: sum(process.poll() is not None for process in sent) >= 2)
+        go.touch()
         ended = [process.communicate(timeout=60) for process in sent]
         codes = [process.returncode for process in sent]
     assert 0 in codes
     refused = [err for (_, err), code in zip(ended, codes, strict=True) if code != 0]
-    assert refused
+    assert len(refused) >= 2
     assert all("the queue of tokenizer is full" in err for err in refused), refused
 
 

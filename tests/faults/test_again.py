@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ECHO, Folder, MakeFolder
-from tests.faults.test_server import RAISES, until
+from tests.conftest import ECHO, Folder, MakeFolder, until
+from tests.faults.test_server import RAISES
 
 pytestmark = pytest.mark.torchserve
 
@@ -29,7 +29,6 @@ def test_an_old_failure_in_the_log_is_no_reason_any_more(make_folder: MakeFolder
     [worker] = _workers(folder)
     os.kill(worker["pid"], signal.SIGKILL)
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
-    folder.down()
 
 
 def _workers(folder: Folder) -> list[dict]:
@@ -48,7 +47,6 @@ def test_a_setting_that_cannot_work_leaves_the_server_running(make_folder: MakeF
         # A project file that can't be read keeps nobody from looking at the server, or from stopping it.
         assert folder.run("status").out.startswith("running")
     assert folder.java.pid == java
-    folder.down()
 
 
 def test_one_interrupt_of_down_still_leaves_nothing(make_folder: MakeFolder):
@@ -78,7 +76,6 @@ def test_a_model_that_is_no_longer_in_the_project_goes(make_folder: MakeFolder):
     )
     folder.run("up", code=4)
     assert "b: not served" in folder.run("status", code=4).out
-    folder.down()
 
 
 def test_another_default_version_is_replaced_too(make_folder: MakeFolder):
@@ -93,7 +90,6 @@ def test_another_default_version_is_replaced_too(make_folder: MakeFolder):
     folder.run("models", "default", "echo", "2.0")
     folder.run("up")
     assert folder.run("models").out == "echo 2.0  1 of 1 workers ready\n"
-    folder.down()
 
 
 def test_an_archive_cannot_choose_where_it_is_written(make_folder: MakeFolder, tmp_path: Path):
@@ -113,4 +109,3 @@ def test_an_archive_cannot_choose_where_it_is_written(make_folder: MakeFolder, t
     folder.run("up", str(other.path / "model_store/echo.mar"))
     assert folder.run("predict", "-d", "1").out == "other\n"
     assert (folder.path / "model_store/echo.mar").read_bytes() == before
-    folder.down()

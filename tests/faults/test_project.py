@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from asteria_tui.config import Project, Settings
+from asteria_tui.targets.runtime import find_runtime
 from tests.conftest import COMMAND, Folder, MakeFolder
 
 
@@ -93,17 +95,16 @@ def test_no_java(make_folder: MakeFolder, tmp_path: Path):
     assert "asteria-tui[local]" in ended.stderr
 
 
-@pytest.mark.torchserve
-def test_an_old_java_is_passed_over(make_folder: MakeFolder, tmp_path: Path):
+def test_an_old_java_is_passed_over(make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java = tmp_path / "jdk8/bin/java"
     java.parent.mkdir(parents=True)
     java.write_text("#!/bin/sh\nexit 1\n")
     java.chmod(0o755)
     (tmp_path / "jdk8/release").write_text('JAVA_VERSION="1.8.0_392"\n')
-    folder = make_folder()
-    folder.run("up", JAVA_HOME=str(tmp_path / "jdk8"))
-    assert "jdk8" not in folder.java.exe()
-    folder.down()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk8"))
+    found = find_runtime(Project(root=make_folder().path, settings=Settings())).java
+    assert "jdk8" not in str(found)
+    assert Path(found).is_file()
 
 
 def test_workers_without_torch(make_folder: MakeFolder, tmp_path: Path):

@@ -9,24 +9,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from asteria_tui.session import Session, open_project
-from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder
+from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder, until
 
 pytestmark = pytest.mark.torchserve
-
-
-def until(is_true: Callable[[], object], seconds: float = 60) -> None:
-    """Waits for something that has to come."""
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 IMPORTS = """
@@ -45,31 +36,34 @@ class Handler:
 """
 
 
-@pytest.mark.parametrize(
-    ("handler", "headline"),
-    [
-        (IMPORTS, "ModuleNotFoundError: No module named 'not_there', handler.py:2 in <module>"),
-        (RAISES.format("KeyError('threshold')"), "KeyError: 'threshold', handler.py:4 in initialize"),
-        (RAISES.format("RuntimeError('boom')"), "RuntimeError: boom, handler.py:4 in initialize"),
-    ],
-    ids=["import", "initialize", "RuntimeError"],
-)
-def test_a_handler_that_does_not_start(make_folder: MakeFolder, handler: str, headline: str):
-    """At a cold start the server is stopped again; on a running one the model goes, the server stays."""
+HEADLINES = {
+    IMPORTS: "ModuleNotFoundError: No module named 'not_there', handler.py:2 in <module>",
+    RAISES.format("KeyError('threshold')"): "KeyError: 'threshold', handler.py:4 in initialize",
+    RAISES.format("RuntimeError('boom')"): "RuntimeError: boom, handler.py:4 in initialize",
+}
+
+
+@pytest.mark.parametrize("handler", HEADLINES, ids=["import", "initialize", "RuntimeError"])
+def test_a_handler_that_does_not_start_ends_the_server_that_was_started_for_it(make_folder: MakeFolder, handler: str):
     folder = make_folder(handler=handler)
     failed = folder.run("up", "--json", code=4).one("stage_failed")
-    assert (failed["stage"], failed["title"]) == ("ready", headline)
+    assert (failed["stage"], failed["title"]) == ("ready", HEADLINES[handler])
     assert folder.left_over() == []
 
-    folder.write("handler.py", ECHO)
+
+def test_a_handler_that_does_not_start_leaves_a_running_server(make_folder: MakeFolder):
+    """The model goes, until it is mended."""
+    folder = make_folder()
     folder.run("up")
-    folder.write("handler.py", handler)
-    failed = folder.run("up", "--json", code=4).one("stage_failed")
-    assert failed["title"] == headline
-    assert "no model is registered" in folder.run("status", code=4).out
-    folder.write("handler.py", ECHO)
-    assert folder.run("up", "--json").one("predicted")["status"] == 200
-    folder.down()
+    java = folder.java.pid
+    for handler, headline in HEADLINES.items():
+        folder.write("handler.py", handler)
+        failed = folder.run("up", "--json", code=4).one("stage_failed")
+        assert failed["title"] == headline
+        assert "no model is registered" in folder.run("status", code=4).out
+        folder.write("handler.py", ECHO)
+        assert folder.run("up", "--json").one("predicted")["status"] == 200
+    assert folder.java.pid == java
 
 
 def test_one_broken_model_does_not_take_the_others_down(make_folder: MakeFolder):
@@ -80,7 +74,6 @@ def test_one_broken_model_does_not_take_the_others_down(make_folder: MakeFolder)
     assert done.one("stage_failed")["model"] == "broken"
     assert done.one("predicted")["model"] == "echo"
     assert json.loads(folder.run("predict", "-m", "echo", "-d", "1").out) == {"echo": 1}
-    folder.down()
 
 
 def test_a_request_to_a_crash_looping_model_gives_up_with_the_reason(make_folder: MakeFolder):
@@ -109,16 +102,14 @@ def test_a_request_to_a_crash_looping_model_gives_up_with_the_reason(make_folder
     folder.down()
 
 
-def test_a_killed_worker_comes_back_and_the_request_is_answered(make_folder: MakeFolder):
-    folder = make_folder()
-    folder.run("up")
-    [worker] = json.loads(folder.run("models", "show", "echo").out)["workers"]
+def test_a_killed_worker_comes_back_and_the_request_is_answered(shared: Folder):
+    worker = json.loads(shared.run("models", "show", "echo").out)["workers"][0]
     os.kill(worker["pid"], signal.SIGKILL)
     # A request sent while the worker restarts waits in the queue and is then served (facts, section 7).
-    assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
-    died = folder.run("predict", "-d", '{"exit": true}', "--json", code=6).one("stage_failed")
+    assert json.loads(shared.run("predict", "-d", "1").out) == {"echo": 1}
+    died = shared.run("predict", "-d", '{"exit": true}', "--json", code=6).one("stage_failed")
     assert died["title"].startswith("Worker died: no traceback")
-    folder.down()
+    assert json.loads(shared.run("predict", "-d", "1").out) == {"echo": 1}
 
 
 def test_a_server_killed_while_idle(make_folder: MakeFolder):
@@ -166,7 +157,6 @@ def test_up_twice_at_once_is_one_server(make_folder: MakeFolder):
     assert (first.returncode, second.returncode) == (0, 0), outputs
     pids = [json.loads(line)["pid"] for out, _ in outputs for line in out.splitlines() if '"state":"running"' in line]
     assert len(set(pids)) == 1
-    folder.down()
 
 
 @pytest.mark.parametrize("stage", ["package", "start", "ready", "predict"])
@@ -193,8 +183,6 @@ def test_an_interruption_leaves_nothing_behind(make_folder: MakeFolder, stage: s
 
 def test_a_recycled_pid_is_never_trusted(make_folder: MakeFolder):
     folder = make_folder()
-    folder.run("up")
-    folder.down()
     folder.run("up")
     state = folder.state
     folder.java.kill()
@@ -241,7 +229,6 @@ async def test_expired_tokens_are_renewed_without_the_user_noticing(make_folder:
     assert [answer.body for answer in answers] == [{"echo": 1}] * len(clients)
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
     assert "1 of 1 workers ready" in folder.run("models").out
-    folder.down()
 
 
 def test_a_stale_or_missing_key_file_is_said(make_folder: MakeFolder):
@@ -254,7 +241,6 @@ def test_a_stale_or_missing_key_file_is_said(make_folder: MakeFolder):
     assert "`asteria-tui restart` if it stays so" in folder.run("predict", "-d", "1", code=4).err
     folder.run("restart")
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
-    folder.down()
 
 
 def test_a_handler_that_raises_in_inference(shared: Folder):

@@ -212,7 +212,6 @@ def test_a_handler_that_takes_all_memory(make_docker_folder: MakeDockerFolder):
     assert failed["title"] == "a worker was killed: the container's memory limit (900m) was reached"
     status = folder.run("status", "--json", code=None).out
     assert '"out_of_memory":true' in status
-    folder.down()
 
 
 RAISES = """

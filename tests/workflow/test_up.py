@@ -63,7 +63,6 @@ def test_a_changed_handler_is_loaded_into_the_running_server(make_folder: MakeFo
     (folder.path / "asteria.toml").write_text(toml + "[server]\ntoken_expiration_minutes = 30\n")
     folder.run("up")
     assert folder.java.pid != java
-    folder.down()
 
 
 def test_serves_a_ready_made_archive_without_a_project(shared: Folder, make_folder: MakeFolder):
