@@ -25,6 +25,9 @@ from asteria_tui.logs.tail import Tail
 BATCH = 500
 """Records of one batch at most: parsing them takes about 3 ms."""
 
+STEP = 1 << 18
+"""Bytes that are searched in one go: Ctrl-C is heard soon even where every record has to be parsed."""
+
 _CLOCK = 5.0
 """Seconds by which the lines of a log may be out of order."""
 
@@ -53,7 +56,7 @@ class Reader:
         only = (
             self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
-        hits = Hits(index, only, self._known)
+        hits = Hits(index, only, self._known, size=STEP)
         looked_at = 0
         while len(self._found) < number:
             for position in range(len(hits) - 1 - looked_at, -1, -1):
