@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from asteria_tui.tui.actions import ACTIONS, Situation, key_names, keys_of
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.panels.server import heading
 
+KEYS_WIDTH = 18
 Part = Content | str | tuple[str, str]
 
 
@@ -97,7 +99,8 @@ def status_line(project: Project, situation: Situation, width: int) -> Content:
     return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
 
 
-def help_text(panel: Panel, keys: dict[str, str]) -> Content:
+def help_text(panel: Panel, keys: dict[str, str], width: int) -> Content:
+    """What the panel is for, then all keys, those for it first; `width` in columns."""
     parts: list[Part] = [(panel.TITLE, "bold"), "\n", panel.HELP.format_map(key_names(keys)), "\n"]
     groups = list(dict.fromkeys(action.group for action in ACTIONS))
     first = {"logs": "Logs", "request": "Request"}.get(panel.id or "", "Server")
@@ -105,5 +108,7 @@ def help_text(panel: Panel, keys: dict[str, str]) -> Content:
         parts += ["\n", (group, "bold"), "\n"]
         for action in ACTIONS:
             if action.group == group:
-                parts += [(f"  {keys_of(action, keys):<18}", "$accent"), f"{action.help}\n"]
+                lines = textwrap.wrap(action.help, max(20, width - KEYS_WIDTH - 2))
+                told = f"\n{' ' * (KEYS_WIDTH + 2)}".join(lines)
+                parts += [(f"  {keys_of(action, keys):<{KEYS_WIDTH}}", "$accent"), f"{told}\n"]
     return Content.assemble(*parts)

@@ -176,7 +176,10 @@ class Workbench(MovableBorders):
     # -- reading ------------------------------------------------------------------------------------------------
 
     def do_help(self) -> None:
-        self._read("Help", details.help_text(self.panel(self.current), self.app.settings.keys))
+        from asteria_tui.tui.widgets.dialogs import Reader
+
+        width = Reader.room(self.size)
+        self._read("Help", details.help_text(self.panel(self.current), self.app.settings.keys, width))
 
     def do_details(self) -> None:
         failure = self.app.state.failure

@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -96,6 +97,11 @@ class Reader(ModalScreen[str]):
             opens = f"{keys['details']} opens {self.source[0]}:{self.source[1]} · " if self.source else ""
             dialog.border_subtitle = f"{opens}{keys['copy']} copies · {keys['back']} back"
             yield Text()
+
+    @staticmethod
+    def room(size: Size) -> int:
+        """Columns of its text on a screen of that size: 90 % (panels.tcss) without border, padding, scroll bar."""
+        return size.width * 9 // 10 - 5
 
     def on_mount(self) -> None:
         body = self.query_one(Text)
