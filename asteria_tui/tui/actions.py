@@ -28,6 +28,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     can_heighten: bool = True
     """Whether the panel has a border above or below that can be moved."""
     can_widen: bool = True
+    can_zoom: bool = True
+    """Whether there is room for more than one panel."""
     keys: KeyNames = msgspec.field(default_factory=lambda: key_names({}))
 
 
@@ -80,6 +82,10 @@ def _can_heighten(situation: Situation) -> str:
 
 def _can_widen(situation: Situation) -> str:
     return "" if situation.can_widen else "the panel shares no width with another here"
+
+
+def _can_zoom(situation: Situation) -> str:
+    return "" if situation.can_zoom else "the panel has the whole screen already"
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +206,7 @@ ACTIONS: tuple[Action, ...] = (
         help="Put a letter on everything that takes the focus.",
     ),
     Action(
-        id="zoom", keys="z", label="zoom", group="Screen", owner="screen",
+        id="zoom", keys="z", label="zoom", group="Screen", owner="screen", why_not=_can_zoom,
         help="Give the panel the whole screen, or give it back.",
     ),
     Action(

@@ -19,11 +19,9 @@ from asteria_tui.events import CommandRan, KeyKind, Step
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, key_names, keys_of
+from asteria_tui.tui.borders import borders_at
 from asteria_tui.tui.jobs import Jobs, Lane
-from asteria_tui.tui.preferences import (
-    Remembered,
-    Settings,
-)
+from asteria_tui.tui.preferences import Remembered, Settings
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.source_line import editor_command
 from asteria_tui.tui.themes import DARK, LIGHT
@@ -82,6 +80,7 @@ class AsteriaApp(App[str]):
             keys=self.key_names,
             can_heighten=bool(self.is_filled and self.workbench.border_of(self.workbench.current, "height")),
             can_widen=bool(self.is_filled and self.workbench.border_of(self.workbench.current, "width")),
+            can_zoom=bool(borders_at(self.size)),
         )
 
     @property
@@ -330,7 +329,7 @@ class AsteriaApp(App[str]):
             return
         logs, request = self.workbench.logs, self.workbench.request
         self.remembered = Remembered(
-            theme=self.theme if self.theme != self.settings.theme else "",
+            theme=self.theme if self.theme != (self.settings.theme or DARK.name) else "",
             wrap=logs.view.wrap,
             follow=logs.view.follows,
             sample=request.sample,

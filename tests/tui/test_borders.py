@@ -91,6 +91,16 @@ async def test_a_border_stops_before_anything_is_cut(opened, session, key, size)
             _whole(pilot)
 
 
+async def test_where_one_panel_has_the_screen_zoom_changes_nothing_unseen(opened):
+    async with opened((60, 20)) as pilot:
+        await pilot.press("z")
+        await pilot.pause()
+        assert "the panel has the whole screen already" in [told.message for told in pilot.app._notifications]
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert len([panel for panel in pilot.app.screen.query(".panel") if panel.is_on_screen]) == 4
+
+
 async def test_where_no_border_is_the_key_says_so(opened):
     async with opened((60, 20)) as pilot:
         await pilot.press("plus")

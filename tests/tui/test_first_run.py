@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -147,13 +148,16 @@ def test_in_a_terminal_with_nothing_to_serve_it_is_an_error_too(tmp_path, monkey
     assert _files(tmp_path) == set()
 
 
-@pytest.mark.parametrize("end", ["q", "terminate"])
+@pytest.mark.parametrize("end", ["q", "terminate", "hangup"])
 def test_a_newcomer_who_leaves_finds_the_folder_as_it_was(folder, end):
     before = _files(folder)
     terminal = Terminal([*COMMAND, "-C", str(folder)])
     terminal.wait_for(b"every value may be changed later")
-    terminal.process.terminate() if end == "terminate" else terminal.press(end)
-    assert terminal.wait_for_end() == 0
+    if end == "hangup":
+        assert terminal.close(seconds=10) == -signal.SIGHUP
+    else:
+        terminal.process.terminate() if end == "terminate" else terminal.press(end)
+        assert terminal.wait_for_end() == 0
     assert _files(folder) == before
 
 

@@ -134,3 +134,16 @@ def test_it_is_kept_however_the_screen_ends(project, monkeypatch, end):
     assert found.sizes.left[0] == 48
     assert found.sizes.logs is not None
     assert mine.read_text() == '[keys]\nwrap = "f2"  # mine\n'
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+def test_a_border_dragged_in_a_terminal_is_where_it_was_let_go(project, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    project.state_dir.mkdir()
+    terminal = Terminal([*COMMAND, "-C", str(project.root)])
+    terminal.wait_for(b"no log yet")
+    # Press, move and release at a column and a line from 1 (xterm, SGR mouse mode).
+    terminal.press("\x1b[<0;45;20M\x1b[<32;50;21M\x1b[<32;61;20M\x1b[<0;61;20m")
+    terminal.press("q")
+    assert terminal.wait_for_end() == 0
+    assert load_remembered(project).sizes == Sizes(left=(60, 60))
