@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from textual.events import Key
 from textual.widgets import Input, OptionList, Select
 
 from asteria_tui import events
@@ -267,6 +268,18 @@ async def test_quitting_asks_once_when_a_server_runs(opened, session):
         await pilot.press("q", "s")
         await pilot.pause()
         assert pilot.app.return_value == "stop"
+
+
+@pytest.mark.parametrize(("keys", "result"), [("qs", "stop"), ("ql", "leave"), ("qx", None)])
+async def test_a_key_typed_before_the_dialog_is_there_is_its_answer(opened, session, keys, result):
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        for key in keys:
+            pilot.app.post_message(Key(key, key))
+        await pilot.pause()
+        await pilot.pause()
+        assert pilot.app.return_value == result
+        assert session.asked == []
 
 
 async def test_quitting_asks_nothing_when_none_runs(opened):

@@ -134,6 +134,19 @@ async def test_the_mouse_drags_each_border(opened, session, beside):
         assert pilot.app.screen.get_selected_text() in {None, ""}
 
 
+async def test_below_each_other_the_log_and_the_request_share_a_border_too(opened, session):
+    session.replay(*RUNNING)
+    async with opened((100, 30)) as pilot:
+        y = _outer(pilot, "request").y
+        await _drag(pilot, (50, y), (50, y - 4))
+        assert _outer(pilot, "request").y == y - 4
+        await _drag(pilot, (50, y - 4), (50, 0))
+        _whole(pilot)
+        await pilot.press("4", "minus")
+        await pilot.pause()
+        _whole(pilot)
+
+
 async def test_a_drag_beyond_the_edge_stops_where_the_panels_are_whole(opened, session):
     session.replay(*RUNNING)
     async with opened((120, 40)) as pilot:

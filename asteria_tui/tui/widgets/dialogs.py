@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Key
 from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Choice(msgspec.Struct, frozen=True):
     id: str
     key: str
-    """One character that chooses it at once; empty for none."""
+    """A letter that chooses it at once; empty for none."""
     label: str
     note: str = ""
 
@@ -34,7 +34,11 @@ class Choice(msgspec.Struct, frozen=True):
 class ChoiceDialog(ModalScreen[str]):
     """Asks for one of a few things; gives its id, or an empty text when the user backs out."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [binding_of("back", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        binding_of("back", "leave"),
+        # Bindings and no `on_key`: what is typed before the dialog has the focus finds its way, too.
+        *(Binding(letter, f"choose('{letter}')", show=False) for letter in ascii_lowercase),
+    ]
     app: AsteriaApp
 
     def __init__(self, title: str, choices: Sequence[Choice], note: str = "") -> None:
@@ -51,15 +55,13 @@ class ChoiceDialog(ModalScreen[str]):
                 yield Static(self.note, markup=False, classes="note")
             yield OptionList(*(Option(_label(choice), id=choice.id) for choice in self.choices), compact=True)
 
-    def on_key(self, event: Key) -> None:
-        for choice in self.choices:
-            if choice.key and event.character == choice.key:
-                event.stop()
-                self.dismiss(choice.id)
-                return
-
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_id or "")
+
+    def action_choose(self, letter: str) -> None:
+        chosen = next((choice for choice in self.choices if choice.key == letter), None)
+        if chosen is not None:
+            self.dismiss(chosen.id)
 
     def action_leave(self) -> None:
         self.dismiss("")
