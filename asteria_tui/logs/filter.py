@@ -54,6 +54,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     sources: frozenset[Source] = frozenset()
     grep: str = ""
     not_: str = ""
+    find: str = ""
+    """One more regular expression that must match: what is looked for among that which the others show."""
     since: float | None = None
     """Seconds since the epoch."""
     request: str = ""
@@ -62,7 +64,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.level and self.level.upper() not in (*LEVELS, "WARNING", "CRITICAL"):
             raise ConfigError(f"There is no level {self.level}", hint=f"one of {', '.join(LEVELS).lower()}")
-        for pattern in (self.grep, self.not_):
+        for pattern in (self.grep, self.not_, self.find):
             try:
                 re.compile(pattern)
             except re.error as error:
@@ -78,7 +80,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def needle(self) -> bytes:
         """Bytes that a line of every record to show holds, unless an escape sequence hides them; may be empty."""
         worker, model = self._worker and f"{self._worker}-", f"-{self.model}_" if self.model else ""
-        words = (self.request, _literal(self.grep), worker, model)
+        words = (self.request, _literal(self.find), _literal(self.grep), worker, model)
         return next((word for word in words if _SAFE.fullmatch(word)), "").encode()
 
     @property
@@ -115,6 +117,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             and (self.since is None or record.time is None or record.time >= self.since)
             and (not self.request or self.request in record.text)
             and (not self.grep or re.search(self.grep, record.text) is not None)
+            and (not self.find or re.search(self.find, record.text) is not None)
             and (not self.not_ or re.search(self.not_, record.text) is None)
         )
 

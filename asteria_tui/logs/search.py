@@ -68,6 +68,11 @@ class Hits:
                 yield self._before[position]
                 position += 1
 
+    @property
+    def searched(self) -> tuple[int, int]:
+        """The first line that was looked at, and the one after the last."""
+        return self._first, self._end
+
     def step(self) -> bool:
         """Index or look at one more piece towards the beginning; False when there is none."""
         if self._first <= self.index.first:

@@ -152,15 +152,19 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="filter", keys="slash", label="filter", group="Logs", owner="logs", command="logs --grep", why_not=_has_log,
-        help="Filter the log by text or regular expression; a leading ! shows what does not match.",
+        help="Filter the log by text or regular expression; a leading ! shows what does not match, tab finds instead.",
+    ),
+    Action(
+        id="find", keys="ctrl+f", label="find", group="Logs", owner="logs", why_not=_has_log,
+        help="Find text or a regular expression in the log and leave the other lines around it.",
     ),
     Action(
         id="next_match", keys="n", label="next", group="Logs", owner="logs", why_not=_has_log,
-        help="Go to the next match.",
+        help="Go to the next match, from the last one to the first.",
     ),
     Action(
         id="previous_match", keys="N", label="previous", group="Logs", owner="logs", why_not=_has_log,
-        help="Go to the match before.",
+        help="Go to the match before, from the first one to the last.",
     ),
     Action(
         id="level", keys="l", label="level", group="Logs", owner="logs", command="logs --level", why_not=_has_log,

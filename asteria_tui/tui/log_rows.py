@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.find import Find
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.rolled import RolledLog
 from asteria_tui.logs.search import Hits
@@ -45,6 +47,8 @@ class LogRows:
         self._known = tuple(known)
         self._record = lru_cache(maxsize=RECORDS_KEPT)(self._parse)
         self._at_start = self._is_behind = False
+        self.found: Find | None = None
+        """What is looked for among the rows."""
         self._log = RolledLog(path)
         self.set_filter(filter_)
 
@@ -54,7 +58,8 @@ class LogRows:
     @property
     def is_complete(self) -> bool:
         """Whether the log was looked at from its beginning to its end."""
-        return self._at_start and not self._is_behind
+        is_found = self.found is None or self.found.is_complete
+        return self._at_start and not self._is_behind and is_found
 
     @property
     def lines(self) -> int:
@@ -84,20 +89,39 @@ class LogRows:
         after = len(self) - (count - gone)
         if gone:
             return Change(before=-gone, after=after, is_new=is_new)
-        while not self._at_start and time.monotonic() < until:
-            if not self._hits.step():
-                self._at_start = self._log.is_complete
-                break
+        while time.monotonic() < until and self._step():
+            pass
         return Change(before=len(self) - count - after, after=after, is_new=is_new)
+
+    def row_at(self, at: float) -> int:
+        """The first row at or after a time, in seconds since the epoch."""
+        return min(bisect_left(range(len(self)), at, key=lambda row: self.record(row).time or 0.0), len(self) - 1)
+
+    def row_of(self, line: int) -> int | None:
+        """The row that has this key; None if it is not shown, or not found yet."""
+        row = bisect_left(self._hits, line)
+        return row if row < len(self._hits) and self._hits[row] == line else None
+
+    def find(self, text: str, line: int | None = None) -> None:
+        """Looks for a text or regular expression among the rows, from the one with that key on; nothing if empty."""
+        self.found = Find(self._log, self.filter, text, self._known, size=STEP, line=line) if text else None
 
     def set_filter(self, filter_: Filter) -> None:
         self.filter = filter_
         self._hits = Hits(self._log, filter_, self._known, size=STEP)
         self._at_start = self._is_behind = False
         self._record.cache_clear()
+        if self.found is not None:
+            self.find(self.found.text)
 
     def close(self) -> None:
         self._log.close()
+
+    def _step(self) -> bool:
+        """Looks for rows and matches in one piece more; False when there is none for now."""
+        is_more = not self._at_start and self._hits.step()
+        self._at_start = self._at_start or (not is_more and self._log.is_complete)
+        return (self.found is not None and self.found.step()) or is_more
 
     def _parse(self, line: int) -> LogRecord:
         return self._log.record(line, Parser(self._known))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from asteria_tui.tui.app import AsteriaApp
     from asteria_tui.tui.panels.logs import LogsPanel
     from asteria_tui.tui.panels.request import RequestPanel
+    from asteria_tui.tui.widgets.causes_list import CausesList
     from asteria_tui.tui.widgets.log_view import LogView
 
 AROUND = 12
@@ -213,7 +214,7 @@ class Workbench(MovableBorders):
     def on_log_view_opened(self, event: LogView.Opened) -> None:
         self._read("Record", details.record_text(event.record), event.record.text)
 
-    def on_logs_panel_cause_opened(self, event: LogsPanel.CauseOpened) -> None:
+    def on_causes_list_opened(self, event: CausesList.Opened) -> None:
         self.open_cause(event.cause)
 
     def do_command_log(self) -> None:

@@ -70,6 +70,106 @@ async def test_a_pattern_that_is_none_is_marked_and_changes_nothing(opened, sess
         assert len(panel.rows) == 60
 
 
+async def test_find_leaves_the_other_records_in_sight_and_counts(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("3", "ctrl+f", *"0003")
+        await settle(pilot)
+        assert len(panel.rows) == 60
+        assert panel.view.current.text.startswith("request 00039")
+        assert "11 of 11 found" in str(panel.border_subtitle)
+        assert not panel.view.follow
+        marked = [segment.text for segment in panel.view._strip(39) if segment.style.bold]
+        assert marked == ["0003"]
+        await pilot.press("enter", "N", "N")
+        assert panel.view.current.text.startswith("request 00037")
+        assert "9 of 11 found" in str(panel.border_subtitle)
+        await pilot.press("n", "n", "n")
+        assert panel.view.current.text.startswith("request 00003")
+        assert "1 of 11 found, wrapped around" in str(panel.border_subtitle)
+        await pilot.press("N")
+        assert "11 of 11 found, wrapped around" in str(panel.border_subtitle)
+        await pilot.press("N")
+        assert "10 of 11 found ·" in f"{panel.border_subtitle} ·"
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "found" not in str(panel.border_subtitle)
+        assert panel.view.pattern is None
+
+
+async def test_find_begins_where_the_reader_is_for_each_letter(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("3", *["up"] * 20, "ctrl+f", *"000")
+        await settle(pilot)
+        assert panel.view.cursor == 39
+        await pilot.press("2")
+        await settle(pilot)
+        assert panel.view.cursor == 29
+        await pilot.press("backspace")
+        await settle(pilot)
+        assert panel.view.cursor == 39
+        await pilot.press(*"59")
+        await settle(pilot)
+        assert panel.view.cursor == 59
+        await pilot.press("x")
+        await settle(pilot)
+        assert "no match" in str(panel.border_subtitle)
+
+
+async def test_tab_turns_a_filter_into_find_and_back(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("slash", *"00042")
+        await settle(pilot)
+        assert len(panel.rows) == 1
+        await pilot.press("tab")
+        await settle(pilot)
+        assert len(panel.rows) == 60
+        assert panel.view.cursor == 42
+        assert str(panel.query_one("#chip-find").content) == "find 00042"
+        await pilot.press("tab")
+        await settle(pilot)
+        assert len(panel.rows) == 1
+        assert panel.rows.found is None
+
+
+async def test_find_works_behind_a_filter_and_takes_what_is_no_pattern_as_text(opened, session):
+    extra = RECORD.format(at=int(NOW * 1000), level="ERROR", thread="main", logger="x", text="a [b of 0005")
+    write_log(session.project, extra=extra)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("3", "l", "l", "ctrl+f", *"[b")
+        await settle(pilot)
+        assert len(panel.rows) == 7
+        assert "1 of 1 found" in str(panel.border_subtitle)
+        assert panel.view.cursor == 6
+        write_log(session.project, 0, extra=extra)
+        await settle(pilot)
+        assert "2 of 2 found" in str(panel.border_subtitle)
+        await pilot.press("enter", "l")
+        await settle(pilot)
+        assert len(panel.rows) == 5
+        assert "2 found" in str(panel.border_subtitle)
+
+
+async def test_a_match_that_is_not_known_yet_is_gone_to_when_it_is(opened, session, monkeypatch):
+    write_log(session.project, 500)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        with monkeypatch.context() as patch:
+            patch.setattr("asteria_tui.tui.log_rows.BUDGET", 0)
+            await pilot.press("3", "ctrl+f", *"00007")
+            assert "searching…" in str(panel.border_subtitle)
+            assert panel.view.cursor == 499
+        await settle(pilot)
+        assert panel.view.cursor == 7
+        assert "1 of 1 found" in str(panel.border_subtitle)
+
+
 async def test_levels_go_round(opened, session):
     write_log(session.project)
     async with opened() as pilot:

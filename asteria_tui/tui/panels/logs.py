@@ -12,10 +12,7 @@ import msgspec
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.content import Content
-from textual.message import Message
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Static
 
 from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
@@ -27,8 +24,10 @@ from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.log_rows import LogRows
 from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.widgets.causes_list import CausesList
 from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_view import LogView
+from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
 
 LOOK_BUSY = 0.02
 """Seconds between two looks while one did not see all: keys and other work come in between."""
@@ -59,16 +58,12 @@ class LogsPanel(Panel):
     HELP = (
         "Every record of the server and its workers, those of the older parts of the file too. {filter} filters by "
         "text or regular expression, a leading ! inverts it; {level}, {source}, {worker} and {model} choose level, "
-        "source, worker and model. Scrolling up stops following, {follow} or End takes it up again. {causes} shows "
-        "each traceback once, as the exception it began with, at the line of your file. Enter opens what is under the "
-        "cursor; {copy} copies it; the mouse selects."
+        "source, worker and model. {find} finds: the other records stay in sight, {next_match} and {previous_match} "
+        "go from match to match; Tab makes the one the other. Scrolling up stops following, {follow} or End takes it "
+        "up again. {causes} shows each traceback once, as the exception it began with, at the line of your file. Enter "
+        "opens what is under the cursor; {copy} copies it; the mouse selects."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
-
-    class CauseOpened(Message):
-        def __init__(self, cause: Cause) -> None:
-            super().__init__()
-            self.cause = cause
 
     def __init__(self, session: Session, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
@@ -86,15 +81,21 @@ class LogsPanel(Panel):
         self._shown_at = 0.0
         self._wakes = asyncio.Event()
         self._is_replaced = False
+        self._jump: tuple[int, int] | None = None
+        """From which line, and in which direction, a match is looked for that is not known yet."""
+        self._has_wrapped = False
+        self._sought = ""
+        self._left = 0
+        """The line that the reader was at before the first match."""
 
     def compose(self) -> ComposeResult:
         yield self._empty
         yield self.view
-        yield OptionList(id="causes", markup=False)
+        yield CausesList(id="causes")
         with Horizontal(id="chips"):
-            for action in ("level", "source", "worker", "model", "filter"):
+            for action in ("level", "source", "worker", "model", "filter", "find"):
                 yield Link(action, "", id=f"chip-{action}")
-        yield Input(id="find", placeholder="text or regular expression, ! inverts", compact=True, select_on_focus=False)
+        yield SearchBar()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -140,6 +141,7 @@ class LogsPanel(Panel):
             if self.rows is not None:
                 self.rows.close()
             self.rows = LogRows(path, self.filter, self._known)
+            self.rows.find(self._text_of("find"))
             self.rows.look()
             self.view.show(self.rows)
         change = self.rows.look()
@@ -151,6 +153,7 @@ class LogsPanel(Panel):
                 self.view.take(msgspec.structs.replace(change, after=self._unshown))
             self._unshown, self._shown_at = 0, time.monotonic()
             self._show_state()
+        self._go_on()
         return bool(change)
 
     async def _look_at_causes(self) -> None:
@@ -161,7 +164,7 @@ class LogsPanel(Panel):
             causes = await self.session.causes()
             if causes != self.causes:
                 self.causes = causes
-                self._show_causes()
+                self.query_one(CausesList).show(causes)
                 self._show_state()
 
     # -- what is shown ------------------------------------------------------------------------------------------
@@ -178,6 +181,7 @@ class LogsPanel(Panel):
             if self.rows is not None:
                 shown, lines = len(self.rows), self.rows.lines
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
+            parts += filter(None, [self._found_text])
             if self.causes:
                 parts.append(wording.plural(len(self.causes), "cause"))
         told = " · ".join(parts)
@@ -195,83 +199,155 @@ class LogsPanel(Panel):
                 self._empty.update(text, layout=False)
 
     def _show_chips(self) -> None:
-        pattern = self._pattern_text
+        pattern, found = self._text_of("filter"), self._text_of("find")
         chips = {
             "level": (bool(self.filter.level), f"level ≥ {self.filter.level}" if self.filter.level else "level"),
             "source": (self.filter.sources != DEFAULT.sources, _source_name(self.filter)),
             "worker": (bool(self.filter.worker), self.filter.worker or "worker"),
             "model": (bool(self.filter.model), self.filter.model or "model"),
             "filter": (bool(pattern), f"/{pattern}" if pattern else "filter"),
+            "find": (bool(found), f"find {found}" if found else "find"),
         }
         for action, (is_set, text) in chips.items():
             chip = self.query_one(f"#chip-{action}", Link)
             chip.update(text)
             chip.set_class(is_set, "-set")
 
-    @property
-    def _pattern_text(self) -> str:
-        return self.filter.grep or (f"!{self.filter.not_}" if self.filter.not_ else "")
+    def _text_of(self, kind: Kind) -> str:
+        if kind == "filter":
+            return self.filter.grep or (f"!{self.filter.not_}" if self.filter.not_ else "")
+        return self._sought
 
-    def _show_causes(self) -> None:
-        options = self.query_one(OptionList)
-        chosen = options.highlighted
-        options.set_options([Option(_cause_text(cause)) for cause in reversed(self.causes)])
-        if self.causes:
-            options.highlighted = min(chosen or 0, len(self.causes) - 1)
+    @property
+    def _found_text(self) -> str:
+        """Which match of how many the cursor is on; a plus while they are still counted."""
+        found = self.rows.found if self.rows is not None else None
+        if self.rows is None or found is None:
+            return ""
+        if not len(found):
+            return "no match" if found.is_complete else "searching…"
+        count = f"{len(found):,}{'' if found.is_complete else '+'}"
+        number = found.number(self.rows.key(self.view.cursor)) if self.view.cursor < len(self.rows) else 0
+        told = f"{number:,} of {count} found" if number else f"{count} found"
+        return f"{told}, wrapped around" if self._has_wrapped and number else told
 
     # -- actions ------------------------------------------------------------------------------------------------
 
     def set_filter(self, **changes: object) -> None:
         """Shows other records; the cursor goes to the end."""
         self.filter = msgspec.structs.replace(self.filter, **changes)
-        pattern = self.filter.grep
-        self.view.pattern = re.compile(pattern) if pattern else None
         if self.rows is not None:
             self.rows.set_filter(self.filter)
             self.rows.look()
             self.view.show(self.rows)
+        self._show_search()
+
+    def set_find(self, text: str) -> None:
+        """Goes to the match at or before the place where the reader began to find; the rows stay."""
+        self._sought, self._jump = text, None
+        if self.rows is not None:
+            self.rows.find(text, self._left if len(self.rows) else None)
+            if text and len(self.rows):
+                self._jump = (self._left + 1, -1)
+                self._go_on()
+        self._show_search()
+
+    def _show_search(self) -> None:
+        found = self.rows.found if self.rows is not None else None
+        grep = self.filter.grep
+        self.view.pattern = found.pattern if found is not None else re.compile(grep) if grep else None
+        self.view.is_finding = found is not None
+        self.view.refresh()
         self._show_chips()
         self._show_state()
         self._wakes.set()
 
-    def do_filter(self) -> None:
-        self.add_class("-finding")
-        self.query_one(Input).focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        text = event.value
-        try:
-            if text.startswith("!"):
-                self.set_filter(grep="", not_=text[1:])
-            else:
-                self.set_filter(grep=text, not_="")
-        except ConfigError as error:
-            event.input.tooltip = error.detail
-            event.input.add_class("-wrong")
+    def _go_on(self) -> None:
+        """Goes to the match that is asked for as soon as it is known."""
+        rows = self.rows
+        if rows is None or rows.found is None or self._jump is None:
             return
-        event.input.remove_class("-wrong")
+        match = rows.found.next(*self._jump)
+        row = rows.row_of(match[0]) if match is not None else None
+        if match is not None and row is not None:
+            self._jump, self._has_wrapped = None, match[1]
+            self.view.go_to(row, is_far=True)
+        elif rows.is_complete:
+            self._jump = None
 
-    def on_input_submitted(self, _: Input.Submitted) -> None:
+    def do_filter(self) -> None:
+        self._ask("filter", self._text_of("filter"))
+
+    def do_find(self) -> None:
+        if self.rows is not None and len(self.rows):
+            self._left = self.rows.key(min(self.view.cursor, len(self.rows) - 1))
+        self._ask("find", self._sought)
+
+    def _ask(self, kind: Kind, text: str) -> None:
+        self.add_class("-searching")
+        self.query_one(SearchBar).ask(kind, text)
+
+    def on_search_bar_changed(self, event: SearchBar.Changed) -> None:
+        if event.kind == "find":
+            self.set_find(event.text)
+            return
+        is_inverse = event.text.startswith("!")
+        try:
+            self.set_filter(grep="" if is_inverse else event.text, not_=event.text[1:] if is_inverse else "")
+        except ConfigError as error:
+            self.query_one(SearchBar).say(error.detail)
+            return
+        self.query_one(SearchBar).say("")
+
+    def on_search_bar_switched(self, event: SearchBar.Switched) -> None:
+        text = self.query_one(SearchBar).text
+        if event.kind == "find":
+            self.do_find()
+            self.set_filter(grep="", not_="")
+            self.query_one(SearchBar).ask("find", text)
+        else:
+            self.set_find("")
+            self.do_filter()
+            self.query_one(SearchBar).ask("filter", text)
+        self.on_search_bar_changed(SearchBar.Changed(event.kind, text))
+
+    def on_search_bar_submitted(self, _: SearchBar.Submitted) -> None:
         self.view.focus()
-        self.set_class(bool(self._pattern_text), "-finding")
+        self.set_class(bool(self.query_one(SearchBar).text), "-searching")
+
+    def on_search_bar_stepped(self, event: SearchBar.Stepped) -> None:
+        self._step(event.by)
 
     def back(self) -> bool:
-        """One level back: the filter's text, the causes; False when there is nothing to leave."""
-        if self.has_class("-finding") or self._pattern_text:
-            self.query_one(Input).value = ""
-            self.remove_class("-finding")
-            self.view.focus()
-            return True
-        if self.shows_causes:
-            self.do_causes()
-            return True
-        return False
+        """One level back: find, the filter's text, the causes; False when there is nothing to leave."""
+        if self._sought:
+            self.set_find("")
+        elif self._text_of("filter"):
+            self.set_filter(grep="", not_="")
+        elif not self.has_class("-searching"):
+            if self.shows_causes:
+                self.do_causes()
+                return True
+            return False
+        self.remove_class("-searching")
+        self.view.focus()
+        return True
 
     def do_next_match(self) -> None:
-        self.view.go_to(self.view.cursor + 1)
+        self._step(1)
 
     def do_previous_match(self) -> None:
-        self.view.go_to(self.view.cursor - 1)
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        """To the next match; without find each row is one."""
+        if self.rows is None or self.rows.found is None:
+            self.view.go_to(self.view.cursor + by)
+        elif self.view.cursor < len(self.rows):
+            self._jump = (self.rows.key(self.view.cursor), by)
+            self._go_on()
+            self._show_state()
+            self._wakes.set()
 
     def do_level(self) -> None:
         self.set_filter(level=LEVELS[(LEVELS.index(self.filter.level) + 1) % len(LEVELS)])
@@ -297,41 +373,23 @@ class LogsPanel(Panel):
 
     def do_causes(self) -> None:
         self.toggle_class("-causes")
-        (self.query_one(OptionList) if self.shows_causes else self.view).focus()
+        (self.query_one(CausesList) if self.shows_causes else self.view).focus()
         self._show_state()
 
     def take_focus(self) -> None:
-        (self.query_one(OptionList) if self.shows_causes else self.view).focus()
-
-    def go_to_time(self, at: float) -> None:
-        """Puts the cursor on the first record at or after that time."""
-        rows = self.rows
-        if rows is None or not len(rows):
-            return
-        low, high = 0, len(rows) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if (rows.record(middle).time or 0.0) < at:
-                low = middle + 1
-            else:
-                high = middle
-        self.view.go_to(low)
+        (self.query_one(CausesList) if self.shows_causes else self.view).focus()
 
     def around(self, at: float, count: int = 12) -> list[LogRecord]:
-        """The records around a time."""
-        self.go_to_time(at)
+        """The records around a time; the cursor goes to the first one at or after it."""
         rows = self.rows
-        if rows is None:
+        if rows is None or not len(rows):
             return []
-        first = max(0, self.view.cursor - count)
-        return [rows.record(row) for row in range(first, min(len(rows), self.view.cursor + count))]
+        row = rows.row_at(at)
+        self.view.go_to(row)
+        return [rows.record(number) for number in range(max(0, row - count), min(len(rows), row + count))]
 
     def on_log_view_follow_changed(self, _: LogView.FollowChanged) -> None:
         self._show_state()
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        self.post_message(self.CauseOpened(self.causes[len(self.causes) - 1 - event.option_index]))
 
 
 def _following(now: str | None, choices: tuple[str, ...]) -> str | None:
@@ -342,12 +400,3 @@ def _following(now: str | None, choices: tuple[str, ...]) -> str | None:
 
 def _source_name(filter_: Filter) -> str:
     return next(name for name, sources in CHOICES if sources == filter_.sources)
-
-
-def _cause_text(cause: Cause) -> Content:
-    """Two lines: what, how often; where, when."""
-    said = ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
-    count = f"  \N{MULTIPLICATION SIGN}{cause.count}" if cause.count > 1 else ""
-    where = f"{cause.frame.file}:{cause.frame.line} in {cause.frame.function}" if cause.frame else ""
-    told = "  ".join(filter(None, (where, cause.worker or "", cause.phase, wording.clock(cause.last_at)[:8])))
-    return Content.assemble((said, "$text-error"), (count, "bold"), "\n", (f"  {told}", "$foreground 60%"))

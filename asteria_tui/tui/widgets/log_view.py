@@ -63,6 +63,8 @@ class LogView(ScrollView, can_focus=True):
         self.missed = 0
         """Rows that came while the reader was elsewhere."""
         self.pattern: re.Pattern[str] | None = None
+        self.is_finding = False
+        """Whether the cursor stands on a match, so that it is shown while the text is typed, too."""
         self._is_ours = False
         self._is_placed = True
         self._widest = 0
@@ -109,8 +111,8 @@ class LogView(ScrollView, can_focus=True):
         self.scroll_x = 0
         self.take(Change())
 
-    def go_to(self, row: int) -> None:
-        """Puts the cursor there and the row on the screen."""
+    def go_to(self, row: int, *, is_far: bool = False) -> None:
+        """Puts the cursor there and the row on the screen; into its middle if it is far from what one read before."""
         count = len(self.rows) if self.rows else 0
         self.cursor = max(0, min(row, count - 1))
         is_last = self.cursor >= count - 1
@@ -118,7 +120,9 @@ class LogView(ScrollView, can_focus=True):
             self.set_follow(is_last)
         height = self._room
         top = round(self.scroll_y)
-        if self.cursor < top:
+        if is_far and not top <= self.cursor < top + height:
+            self._go(self.cursor - height // 2)
+        elif self.cursor < top:
             self._go(self.cursor)
         elif self.cursor >= top + (height if not self.wrap else self._fitting(top)):
             fitting = self._fitting_above(self.cursor) if self.wrap else height
@@ -205,7 +209,8 @@ class LogView(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         # What all lines have in common is looked up once: Textual works styles out anew each time.
         self._plain_style = self.rich_style
-        self._cursor_style = self._plain_style + self._style("cursor") if self.has_focus else self._plain_style
+        has_cursor = self.has_focus or self.is_finding
+        self._cursor_style = self._plain_style + self._style("cursor") if has_cursor else self._plain_style
         self._placed = self._places()
         self._line_width = self.scrollable_content_region.width
         return super().render_lines(crop)
@@ -314,7 +319,7 @@ class LogView(ScrollView, can_focus=True):
         segments, at = [], 0
         for match in self.pattern.finditer(text):
             if match.end() == match.start():
-                break
+                continue
             segments += [Segment(text[at : match.start()], style), Segment(match[0], style + self._style("match"))]
             at = match.end()
         return [*segments, Segment(text[at:], style)]
