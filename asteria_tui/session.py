@@ -307,6 +307,14 @@ class Session:
             self._watch = (self.records_file, open_watch(self.work))
         return tuple(await asyncio.to_thread(self._watch[1].rows))
 
+    def source_of(self, traceback: str, model: str | None) -> tuple[str, int] | None:
+        """The file and line of the project that a traceback in the log came from; None if none is the project's."""
+        from asteria_tui.archive.own_files import own_files
+        from asteria_tui.logs.cause import telling_frame
+
+        frame = telling_frame(traceback, model, own_files(self.project))
+        return (frame.file, frame.line) if frame is not None and frame.is_project else None
+
     async def monitor(self) -> None:
         """Looks at the server every two seconds, emits what is new, and holds its peace while an action runs."""
         from asteria_tui.workflow.monitor import monitor

@@ -90,6 +90,11 @@ def cause_of(block: Block, sources: Sources | None = None) -> Cause:
     )
 
 
+def telling_frame(traceback: str, model: str | None, sources: Sources) -> Frame | None:
+    """The frame that tells most of a traceback: see `Cause.frame`."""
+    return _telling(chain(traceback, functools.partial(sources.own, model=model)))
+
+
 def folded(traceback: str) -> str:
     """`Cause.traceback` with each run of framework frames as one line: `  … 6 frames of importlib, ts`."""
     lines: list[str] = []

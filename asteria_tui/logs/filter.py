@@ -93,6 +93,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """Whether level, worker, model and source alone tell what to show."""
         return self == Filter(level=self.level, worker=self.worker, model=self.model, sources=self.sources)
 
+    @property
+    def is_by_text(self) -> bool:
+        """Whether some lines of a traceback may be shown and others not."""
+        return bool(self.grep or self.not_ or self.request or self.since is not None)
+
     def shows_origin(self, record: LogRecord) -> bool:
         """Whether records of the same thread and logger as `record` may be shown."""
         return (

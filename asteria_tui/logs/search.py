@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
 from operator import and_
 
@@ -58,6 +58,10 @@ class Hits:
         """The line at that place among those found so far, counted from the first; raises IndexError."""
         before = len(self._before)
         return self._before[before - 1 - position] if position < before else self._after[position - before]
+
+    def __contains__(self, line: int) -> bool:
+        place = bisect_left(self, line)
+        return place < len(self) and self[place] == line
 
     def newest(self) -> Iterator[int]:
         """The lines found so far, the last one first; goes on looking as long as it is asked."""
@@ -118,6 +122,29 @@ class Hits:
         self._start, self._end = max(self._start, first), max(self._end, first)
         return count
 
+    def hide(self, lines: array[int]) -> None:
+        """Leaves out some lines, given in order, that lie near one another."""
+        self._edit(lines, lambda shown: shown.difference(lines))
+
+    def show(self, lines: array[int]) -> None:
+        """Takes in some lines again."""
+        self._edit(lines, lambda shown: shown.union(lines))
+
+    def _edit(self, lines: array[int], change: Callable[[set[int]], set[int]]) -> None:
+        """Replaces the hits from the first of `lines` to the last."""
+        if not lines:
+            return
+        low, high = bisect_left(self, lines[0]), bisect_right(self, lines[-1])
+        kept = sorted(change({self[place] for place in range(low, high)}))
+        before = len(self._before)
+        early = [line for line in kept if line < self._start]
+        if low < before:
+            self._before[before - min(high, before) : before - low] = array("q", reversed(early))
+        elif early:  # only where all before the start was hidden
+            self._before[:0] = array("q", reversed(early))
+        late = array("q", kept[len(early) :])
+        self._after[max(0, low - before) : max(0, high - before)] = late
+
     def _extend(self, found: Iterable[int]) -> None:
         self._after.extend(line for line in found if not self._after or line > self._after[-1])
 
@@ -138,7 +165,7 @@ class Hits:
         lines: Iterable[int] = range(first, end)
         needle = self.filter.needle
         if needle and not is_hiding(data):
-            lines = _holding(data, needle, start, chunk)
+            lines = lines_holding(data, needle, start, chunk)
         return self._exact(part, lines, first, start, data)
 
     def _of_origins(self, data: bytes, number: int) -> list[bool] | None:
@@ -178,7 +205,7 @@ class Hits:
             done = end
 
 
-def _holding(data: bytes, needle: bytes, start: int, chunk: Chunk) -> Iterator[int]:
+def lines_holding(data: bytes, needle: bytes, start: int, chunk: Chunk) -> Iterator[int]:
     """The numbers of the lines of `data` that hold `needle`; it begins with the line `start` of `chunk`."""
     offset = chunk.marks[(start - chunk.first) // EVERY]
     line, counted = start, 0

@@ -56,16 +56,22 @@ class Block(msgspec.Struct, kw_only=True):
         return "\n".join(self.lines).rstrip("\n")
 
 
-class _Open:
+class OpenTraceback:
     """A traceback that is still being written: `feed` says whether a line belongs to it."""
 
-    def __init__(self, block: Block) -> None:
-        self.block = block
-        self._in_frames = not block.lines[0].startswith(" ")
+    def __init__(self, head: str) -> None:
+        self._before = head
+        self._in_frames = not head.startswith(" ")
         self._in_group = not self._in_frames
 
     def feed(self, line: str) -> bool:
         """Whether `line` is part of this traceback; False closes it."""
+        is_part = self._takes(line)
+        if is_part:
+            self._before = line
+        return is_part
+
+    def _takes(self, line: str) -> bool:
         if line == HEAD:
             self._in_frames = True
         elif line == GROUP_HEAD:
@@ -82,8 +88,16 @@ class _Open:
 
     @property
     def _has_message(self) -> bool:
-        """Whether the last line still belongs to an exception's message."""
-        return bool(self.block.lines[-1].strip()) and self.block.lines[-1] not in CHAIN
+        """Whether the line before still belongs to an exception's message."""
+        return bool(self._before.strip()) and self._before not in CHAIN
+
+
+class _Open(OpenTraceback):
+    """With what was read of it."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block.lines[0])
+        self.block = block
 
 
 class Joiner:

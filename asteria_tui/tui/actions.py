@@ -334,7 +334,8 @@ def keys_page() -> str:
     lines += [
         "",
         "In the log: `up` `down` `j` `k` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
-        "the ends, `enter` opens the record. The mouse selects, clicks and scrolls everywhere.",
+        "the ends. `right` `left` or `space` unfold and fold a traceback, `enter` on it opens your source at its line",
+        "in the editor; on any other record it shows that whole. The mouse selects, clicks and scrolls everywhere.",
         "",
     ]
     return "\n".join(lines)

@@ -13,13 +13,14 @@ import msgspec
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.find import Find
+from asteria_tui.logs.folds import Fold, Folds
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.rolled import RolledLog
 from asteria_tui.logs.search import Hits
 
 BUDGET = 0.006
 """Seconds after which one look at the log begins nothing more, so that it takes 8 ms at most: keys come first."""
-STEP = 1 << 16
+STEP = 1 << 15
 """Bytes that are searched in one go, which takes a millisecond or two where each record has to be parsed."""
 RECORDS_KEPT = 2_000
 
@@ -31,11 +32,13 @@ class Change(msgspec.Struct, frozen=True):
     """Rows that were found in front of the first; less than 0 where a part of the log was deleted."""
     after: int = 0
     """Rows that came at the end."""
+    is_folded: bool = False
+    """A traceback that is shown has become longer."""
     is_new: bool = False
     """The log is another one: nothing that was known of rows holds."""
 
     def __bool__(self) -> bool:
-        return bool(self.before or self.after or self.is_new)
+        return bool(self.before or self.after or self.is_folded or self.is_new)
 
 
 class LogRows:
@@ -46,7 +49,7 @@ class LogRows:
         self.path = path
         self._known = tuple(known)
         self._record = lru_cache(maxsize=RECORDS_KEPT)(self._parse)
-        self._at_start = self._is_behind = False
+        self._at_start = self._is_behind = self._has_folded = False
         self.found: Find | None = None
         """What is looked for among the rows."""
         self._log = RolledLog(path)
@@ -67,7 +70,49 @@ class LogRows:
         return self._log.end - self._log.first
 
     def record(self, row: int) -> LogRecord:
-        return self._record(self._hits[row])
+        """What the row shows: of a traceback that is folded its last exception."""
+        line = self._hits[row]
+        fold = self._fold_at(line)
+        if fold is None or not fold.is_folded:
+            return self._record(line)
+        return msgspec.structs.replace(self._record(line), text=self._record(fold.last).text)
+
+    def whole(self, row: int) -> LogRecord:
+        """The record, or the whole traceback that is folded there."""
+        line = self._hits[row]
+        fold = self._fold_at(line)
+        record = self._record(line)
+        if fold is None or not fold.is_folded or self._folds is None:
+            return record
+        return msgspec.structs.replace(record, text=self._folds.text(fold))
+
+    def fold(self, row: int) -> Fold | None:
+        """The traceback that has its head in that row."""
+        return self._fold_at(self._hits[row])
+
+    def fold_around(self, row: int) -> Fold | None:
+        """The traceback that the row lies in."""
+        return self._folds.around(self._hits[row]) if self._folds is not None else None
+
+    def traceback(self, row: int) -> str:
+        """The text of the traceback that the row lies in; empty where there is none."""
+        fold = self.fold_around(row)
+        return self._folds.text(fold) if self._folds is not None and fold is not None else ""
+
+    def toggle(self, row: int) -> int | None:
+        """Folds the traceback that the row lies in, or unfolds it; gives the row of its head, None if there is none."""
+        fold = self.fold_around(row)
+        if self._folds is None or fold is None:
+            return None
+        self._folds.toggle(fold)
+        return self.row_of(fold.head)
+
+    def uncover(self, line: int) -> int | None:
+        """The row of a line, unfolded if need be; None if it is not shown, or not found yet."""
+        fold = self._folds.around(line) if self._folds is not None and self.row_of(line) is None else None
+        if self._folds is not None and fold is not None and fold.is_folded:
+            self._folds.toggle(fold)
+        return self.row_of(line)
 
     def key(self, row: int) -> int:
         """A number for the row that never changes as long as the log is the same."""
@@ -77,21 +122,22 @@ class LogRows:
         """Takes in what was appended and, as far as the time allows, more of what lies before."""
         until = time.monotonic() + BUDGET
         count, gone, is_new = len(self), 0, False
-        self._is_behind = True
+        self._is_behind, self._has_folded = True, False
         while self._is_behind and time.monotonic() < until:
-            if self._hits.refresh():
+            if self._refresh():
                 continue
             if not self._log.refresh():
                 self.set_filter(self.filter)
                 count, gone, is_new = 0, 0, True
-            gone += self._hits.forget_deleted()
-            self._is_behind = self._log.is_behind or self._hits.refresh()
+            gone += self._forget_deleted()
+            self._is_behind = self._log.is_behind or self._refresh()
         after = len(self) - (count - gone)
         if gone:
-            return Change(before=-gone, after=after, is_new=is_new)
+            return Change(before=-gone, after=after, is_folded=self._has_folded, is_new=is_new)
         while time.monotonic() < until and self._step():
             pass
-        return Change(before=len(self) - count - after, after=after, is_new=is_new)
+        before = len(self) - count - after
+        return Change(before=before, after=after, is_folded=self._has_folded, is_new=is_new)
 
     def row_at(self, at: float) -> int:
         """The first row at or after a time, in seconds since the epoch."""
@@ -109,6 +155,8 @@ class LogRows:
     def set_filter(self, filter_: Filter) -> None:
         self.filter = filter_
         self._hits = Hits(self._log, filter_, self._known, size=STEP)
+        # A filter by text shows what matches inside of tracebacks, too.
+        self._folds = None if filter_.is_by_text else Folds(self._log, self._hits)
         self._at_start = self._is_behind = False
         self._record.cache_clear()
         if self.found is not None:
@@ -119,9 +167,33 @@ class LogRows:
 
     def _step(self) -> bool:
         """Looks for rows and matches in one piece more; False when there is none for now."""
+        end = self._hits.searched[0]
         is_more = not self._at_start and self._hits.step()
+        self._fold(self._hits.searched[0], end)
         self._at_start = self._at_start or (not is_more and self._log.is_complete)
         return (self.found is not None and self.found.step()) or is_more
+
+    def _refresh(self) -> bool:
+        """Looks for rows in one piece more of what was appended; False when there is none."""
+        first = self._hits.searched[1]
+        is_more = self._hits.refresh()
+        self._fold(first, self._hits.searched[1])
+        return is_more
+
+    def _fold(self, first: int, after: int) -> None:
+        if self._folds is not None and first < after:
+            self._has_folded |= self._folds.take(first, after)
+
+    def _fold_at(self, line: int) -> Fold | None:
+        return self._folds.at(line) if self._folds is not None else None
+
+    def _forget_deleted(self) -> int:
+        """The number of rows that are gone from the beginning."""
+        count = len(self)
+        self._hits.forget_deleted()
+        if self._folds is not None:
+            self._folds.forget_deleted()
+        return count - len(self)
 
     def _parse(self, line: int) -> LogRecord:
         return self._log.record(line, Parser(self._known))

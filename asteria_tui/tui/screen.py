@@ -212,7 +212,13 @@ class Workbench(MovableBorders):
         self.app.push_screen(Reader(title, text, plain, source=source), closed)
 
     def on_log_view_opened(self, event: LogView.Opened) -> None:
-        self._read("Record", details.record_text(event.record), event.record.text)
+        """The source line of a traceback that is shown as one row; else the record, with the way to that line."""
+        record = event.record
+        source = self.app.session.source_of(event.traceback, record.model) if event.traceback else None
+        if source is not None and event.is_head:
+            self.app.edit(*source)
+        else:
+            self._read("Record", details.record_text(record), record.text, source)
 
     def on_causes_list_opened(self, event: CausesList.Opened) -> None:
         self.open_cause(event.cause)

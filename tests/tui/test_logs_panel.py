@@ -280,6 +280,106 @@ async def test_a_server_that_ended_before_its_first_record_shows_its_console(ope
         assert len(panel.rows) == 3
 
 
+def write_tracebacks(project):
+    """Two workers, whose lines are mixed: a traceback in the project's handler, and one of a framework only."""
+    at = f'File "{project.root}/handler.py", line 2, in handle'
+    own = ["Traceback (most recent call last):", f"  {at}", "    return data", "KeyError: 'threshold'"]
+    theirs = ["Traceback (most recent call last):", '  File "/usr/lib/x.py", line 9, in x', "OSError: gone"]
+    lines = [("W-9000", text) for text in own]
+    for place, text in zip((1, 3, 4), theirs, strict=True):
+        lines.insert(place, ("W-9001", text))
+    return write_log(
+        project,
+        0,
+        extra="".join(
+            RECORD.format(
+                at=int(NOW * 1000), level="INFO", thread=f"{worker}-sample_1.0-stdout", logger="MODEL_LOG",
+                text=text.replace('"', '\\"'),
+            )
+            for worker, text in [*lines, ("W-9000", "after"), ("W-9001", "after")]
+        ),
+    )  # fmt: skip
+
+
+async def test_tracebacks_are_folded_and_unfolded(opened, session):
+    write_log(session.project, 3)
+    write_tracebacks(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        shown = [panel.rows.record(row).text for row in range(len(panel.rows))]
+        assert shown[3:] == ["KeyError: 'threshold'", "OSError: gone", "after", "after"]
+        assert "W-9000  ▸ KeyError: 'threshold'  4 lines" in "".join(_texts(pilot))
+        await pilot.press("3", "up", "up", "up", "right")
+        assert len(panel.rows) == 10
+        assert panel.view.cursor == 3
+        assert "▾ Traceback" in panel.view._strip(3).text
+        assert panel.view._strip(4).text.endswith("▸ OSError: gone  3 lines")
+        await pilot.press("right")
+        assert len(panel.rows) == 10
+        await pilot.press("down", "down", "left")
+        assert len(panel.rows) == 7
+        assert panel.view.cursor == 3
+        await pilot.press("space")
+        assert len(panel.rows) == 10
+        await pilot.press("space")
+        place = 3 - round(panel.view.scroll_y)
+        await pilot.click(panel.view, offset=(27, place))
+        assert len(panel.rows) == 10
+
+
+async def test_a_traceback_that_grows_at_the_end_stays_one_row(opened, session):
+    file = write_tracebacks(session.project)
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("")
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        counts = []
+        for line in lines:
+            with file.open("a") as log:
+                log.write(line)
+            await settle(pilot)
+            counts.append(len(panel.rows))
+        assert counts == [1, 2, 2, 2, 2, 2, 2, 3, 4]
+        assert "▸ KeyError: 'threshold'  4 lines" in "".join(_texts(pilot))
+
+
+async def test_enter_on_a_traceback_opens_the_line_of_the_project(opened, session, monkeypatch):
+    write_tracebacks(session.project)
+    asked = []
+    async with opened() as pilot:
+        monkeypatch.setattr(pilot.app, "edit", lambda *where: asked.append(where))
+        await pilot.press("3", *["up"] * 3, "enter")
+        assert asked == [("handler.py", 2)]
+        await pilot.press("right", "down", "down", "enter")
+        await pilot.pause()
+        assert pilot.app.screen.source == ("handler.py", 2)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert asked == [("handler.py", 2)] * 2
+        await pilot.press("up", "enter")
+        await pilot.pause()
+        assert pilot.app.screen.source is None
+        await pilot.press("escape")
+
+
+async def test_text_inside_of_a_traceback_is_filtered_found_and_copied(opened, session):
+    write_tracebacks(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("3", *["up"] * 3)
+        assert panel.view.current.text.splitlines()[2:] == ["    return data", "KeyError: 'threshold'"]
+        text, _ = panel.view.get_selection(Selection(Offset(0, 0), Offset(40, 1)))
+        assert text.splitlines()[3] == "KeyError: 'threshold'"
+        assert text.splitlines()[-1] == "OSError: gone"
+        await pilot.press("ctrl+f", *"return")
+        await settle(pilot)
+        assert panel.view.current.text == "    return data"
+        assert len(panel.rows) == 7
+        await pilot.press("tab")
+        await settle(pilot)
+        assert [panel.rows.record(row).text for row in range(len(panel.rows))] == ["    return data"]
+
+
 async def test_the_mouse_selects_rows(opened, session):
     write_log(session.project)
     async with opened() as pilot:

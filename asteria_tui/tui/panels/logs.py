@@ -22,7 +22,7 @@ from asteria_tui.logs.history import shown_log
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
-from asteria_tui.tui.log_rows import LogRows
+from asteria_tui.tui.log_rows import Change, LogRows
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.causes_list import CausesList
 from asteria_tui.tui.widgets.link import Link
@@ -60,8 +60,10 @@ class LogsPanel(Panel):
         "text or regular expression, a leading ! inverts it; {level}, {source}, {worker} and {model} choose level, "
         "source, worker and model. {find} finds: the other records stay in sight, {next_match} and {previous_match} "
         "go from match to match; Tab makes the one the other. Scrolling up stops following, {follow} or End takes it "
-        "up again. {causes} shows each traceback once, as the exception it began with, at the line of your file. Enter "
-        "opens what is under the cursor; {copy} copies it; the mouse selects."
+        "up again. {causes} shows each traceback once, as the exception it began with, at the line of your file. In "
+        "the log itself each traceback is folded to its last exception: right and left, space or a click on its mark "
+        "unfold and fold it. Enter opens what is under the cursor, of a traceback the line of your file in your "
+        "editor; {copy} copies it; the mouse selects."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
@@ -268,9 +270,10 @@ class LogsPanel(Panel):
         if rows is None or rows.found is None or self._jump is None:
             return
         match = rows.found.next(*self._jump)
-        row = rows.row_of(match[0]) if match is not None else None
+        row = rows.uncover(match[0]) if match is not None else None
         if match is not None and row is not None:
             self._jump, self._has_wrapped = None, match[1]
+            self.view.take(Change())
             self.view.go_to(row, is_far=True)
         elif rows.is_complete:
             self._jump = None

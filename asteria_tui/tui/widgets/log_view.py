@@ -17,6 +17,7 @@ from textual.strip import Strip
 
 from asteria_tui import wording
 from asteria_tui.events import LogRecord
+from asteria_tui.logs.folds import Fold
 from asteria_tui.tui.log_rows import Change, LogRows
 
 LONGEST = 4_000
@@ -25,6 +26,8 @@ MOST_SELECTED = 20_000
 """Rows that one mouse selection copies."""
 LEVEL_WIDTH = 5
 ORIGIN_WIDTH = 7
+GLYPH_AT = 13 + LEVEL_WIDTH + 1 + ORIGIN_WIDTH + 1
+"""The column of the mark of a traceback, which a click folds and unfolds."""
 
 
 class LogView(ScrollView, can_focus=True):
@@ -39,15 +42,21 @@ class LogView(ScrollView, can_focus=True):
         Binding("home,g", "first", show=False),
         Binding("end,G", "last", show=False),
         Binding("enter", "open", show=False),
+        Binding("space", "fold", show=False),
+        Binding("right", "right", show=False),
+        Binding("left", "left", show=False),
     ]
     ALLOW_SELECT = True
 
     class Opened(Message):
         """Enter on a row."""
 
-        def __init__(self, record: LogRecord) -> None:
+        def __init__(self, record: LogRecord, traceback: str, *, is_head: bool) -> None:
+            """`traceback` is the one that the record lies in; `is_head` whether its row stands for all of it."""
             super().__init__()
             self.record = record
+            self.traceback = traceback
+            self.is_head = is_head
 
     class FollowChanged(Message):
         """The reader left the end, or came back to it."""
@@ -131,10 +140,10 @@ class LogView(ScrollView, can_focus=True):
 
     @property
     def current(self) -> LogRecord | None:
-        """The record under the cursor."""
+        """The record under the cursor, or the whole traceback that is folded there."""
         if self.rows is None or not 0 <= self.cursor < len(self.rows):
             return None
-        return self.rows.record(self.cursor)
+        return self.rows.whole(self.cursor)
 
     # -- keys and mouse -----------------------------------------------------------------------------------------
 
@@ -152,8 +161,41 @@ class LogView(ScrollView, can_focus=True):
 
     def action_open(self) -> None:
         record = self.current
-        if record is not None:
-            self.post_message(self.Opened(record))
+        if self.rows is not None and record is not None:
+            is_head = self.rows.fold(self.cursor) is not None
+            self.post_message(self.Opened(record, self.rows.traceback(self.cursor), is_head=is_head))
+
+    def action_fold(self) -> None:
+        """Folds the traceback under the cursor, or unfolds it."""
+        row = self.rows.toggle(self.cursor) if self.rows is not None and self.current is not None else None
+        if row is None:
+            return
+        self.cursor = row
+        if self.follow:
+            self.set_follow(False)
+        self.take(Change())
+        self.go_to(row)
+
+    def action_right(self) -> None:
+        """Unfolds a traceback, else scrolls."""
+        if self._is_folded(folded=True):
+            self.action_fold()
+        else:
+            self.action_scroll_right()
+
+    def action_left(self) -> None:
+        """Scrolls back, then folds the traceback that the cursor is in."""
+        if not self.scroll_x and self._is_folded(folded=False):
+            self.action_fold()
+        else:
+            self.action_scroll_left()
+
+    def _is_folded(self, *, folded: bool) -> bool:
+        """Whether the cursor stands on a traceback that is folded, or inside of one that is not."""
+        if self.rows is None or self.current is None:
+            return False
+        fold = self.rows.fold(self.cursor) if folded else self.rows.fold_around(self.cursor)
+        return fold is not None and fold.is_folded == folded
 
     def on_click(self, event: events.Click) -> None:
         place = self._places().get(event.y - self.gutter.top)
@@ -167,6 +209,8 @@ class LogView(ScrollView, can_focus=True):
         if self.follow and row < len(self.rows) - 1:
             self.set_follow(False)
         self.refresh()
+        if self.rows.fold(row) is not None and 0 <= event.x - self.gutter.left + self.scroll_x - GLYPH_AT <= 1:
+            self.action_fold()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -195,9 +239,9 @@ class LogView(ScrollView, can_focus=True):
         lines = [self._plain(row) for row in range(first, last + 1)]
         if not lines:
             return None
-        if selection.end is not None and last == selection.end.y:
+        if selection.end is not None and last == selection.end.y and "\n" not in lines[-1]:
             lines[-1] = lines[-1][: selection.end.x]
-        if selection.start is not None:
+        if selection.start is not None and "\n" not in lines[0]:
             lines[0] = lines[0][selection.start.x :]
         return "\n".join(lines), "\n"
 
@@ -288,12 +332,15 @@ class LogView(ScrollView, can_focus=True):
         level = {"ERROR": "error", "FATAL": "error", "WARN": "warn", "DEBUG": "debug", "TRACE": "debug"}.get(
             record.level, "info"
         )
+        fold = self.rows.fold(row)
         time_, level_name, origin, text = _columns(record)
+        mark, count = _fold_marks(fold)
         segments = [
             Segment(time_, base + self._style("time")),
             Segment(level_name, base + self._style(level)),
-            Segment(origin, base + self._style("origin")),
-            *self._marked(text, base + self._style(level if level != "info" else "info")),
+            Segment(origin + mark, base + self._style("origin")),
+            *self._marked(text, base + self._style(level if fold is None else "error")),
+            Segment(count, base + self._style("time")),
         ]
         selection = self.text_selection
         span = selection.get_span(row) if selection is not None else None
@@ -325,7 +372,13 @@ class LogView(ScrollView, can_focus=True):
         return [*segments, Segment(text[at:], style)]
 
     def _plain(self, row: int) -> str:
-        return "".join(_columns(self.rows.record(row))) if self.rows else ""
+        """The row as it is copied: of a traceback that is folded all lines."""
+        if self.rows is None:
+            return ""
+        record = self.rows.whole(row)
+        *columns, text = _columns(record)
+        is_folded = (fold := self.rows.fold(row)) is not None and fold.is_folded
+        return "".join([*columns, record.text if is_folded else text])
 
     def _base(self, row: int) -> Style:
         return self._cursor_style if row == self.cursor else self._plain_style
@@ -350,3 +403,10 @@ def _columns(record: LogRecord) -> tuple[str, str, str, str]:
     if rest:
         text += f"  ⏎ {rest.count(chr(10)) + 1} more"
     return at, f"{record.level[:LEVEL_WIDTH]:<{LEVEL_WIDTH}} ", f"{origin:<{ORIGIN_WIDTH}} ", text.expandtabs(4)
+
+
+def _fold_marks(fold: Fold | None) -> tuple[str, str]:
+    """What stands before and behind the text of a row with a traceback."""
+    if fold is None:
+        return "", ""
+    return ("▸ ", f"  {len(fold.lines) + 1} lines") if fold.is_folded else ("▾ ", "")
