@@ -7,6 +7,7 @@ looked through for these bytes only.
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, SILENCE, OpenTra
 _HEAD = HEAD.encode()
 _WINDOW = 1 << 14
 _LINES = 5_000
+_OF_GROUP = re.compile(r"  \| [^\s|+]")
+"""The exception of a group, before those of its members."""
 _MIXED = 64
 _FAR = 1 << 20
 """Bytes without a line of its thread after which a traceback is over."""
@@ -194,7 +197,8 @@ class _Growing:
         for text in record.text.split("\n"):
             if not self.traceback.feed(text):
                 return False
-            if text and not text[0].isspace() and text != HEAD and text not in CHAIN:
+            is_of_chain = text and not text[0].isspace() and text != HEAD and text not in CHAIN
+            if is_of_chain or (fold.last == fold.head and _OF_GROUP.match(text)):
                 fold.last = line
         fold.lines.append(line)
         self.at, self.unseen = at, 0

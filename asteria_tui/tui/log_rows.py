@@ -75,7 +75,7 @@ class LogRows:
         fold = self._fold_at(line)
         if fold is None or not fold.is_folded:
             return self._record(line)
-        return msgspec.structs.replace(self._record(line), text=self._record(fold.last).text)
+        return msgspec.structs.replace(self._record(line), text=self._record(fold.last).text.lstrip(" |"))
 
     def whole(self, row: int) -> LogRecord:
         """The record, or the whole traceback that is folded there."""

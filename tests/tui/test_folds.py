@@ -1,6 +1,7 @@
 """Tracebacks are folded as the joiner of causes joins them, from whichever end the log is read."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,6 +14,7 @@ from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, Joiner
 from asteria_tui.tui import log_rows
 from asteria_tui.tui.log_rows import LogRows
 
+SAMPLE = Path(__file__).parents[1] / "logs" / "samples" / "server.jsonl"
 FRAME = ['  File "/x/handler.py", line 3, in handle', "    return 1 / 0"]
 ONE = [HEAD, *FRAME, "ZeroDivisionError: division by zero"]
 TEXTS = st.lists(
@@ -88,4 +90,13 @@ def check(rows, lines):
         keys = [rows.key(row) for row in range(len(rows))]
         assert keys == sorted(set(keys))
         assert is_open or blocks
+    rows.close()
+
+
+def test_a_fold_is_named_by_the_last_exception_of_a_chain_and_by_a_group():
+    rows = LogRows(SAMPLE, Filter(sources=frozenset({"worker"})))
+    settled(rows)
+    told = {rows.record(row).text.split(" at ")[0] for row in range(len(rows)) if rows.fold(row)}
+    assert {"ValueError: cannot divide by 0", "ExceptionGroup: many (2 sub-exceptions)"} <= told
+    assert not any(rows.record(row).text == HEAD for row in range(len(rows)))
     rows.close()

@@ -11,13 +11,11 @@ from typing import ClassVar
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
 from textual.widgets import Static
 
 from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.events import Cause, LogRecord, Source
-from asteria_tui.logs.filter import Filter
+from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.history import shown_log
 from asteria_tui.session import Session
 from asteria_tui.state import State
@@ -25,7 +23,7 @@ from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.log_rows import Change, LogRows
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.causes_list import CausesList
-from asteria_tui.tui.widgets.link import Link
+from asteria_tui.tui.widgets.filter_chips import DEFAULT, FilterChips, next_sources, text_of
 from asteria_tui.tui.widgets.log_view import LogView
 from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
 
@@ -40,16 +38,6 @@ LOOK_IDLE = 0.5
 CAUSES_EVERY = 1.0
 """Seconds between two readings of the causes; they are read by a thread."""
 LEVELS = ("", "info", "warn", "error")
-CHOICES: tuple[tuple[str, frozenset[Source]], ...] = (
-    ("no metrics", frozenset({"server", "worker", "access", "console"})),
-    ("worker", frozenset({"worker"})),
-    ("server", frozenset({"server", "console"})),
-    ("access", frozenset({"access"})),
-    ("metrics", frozenset({"metrics"})),
-    ("all sources", frozenset()),
-)
-DEFAULT = Filter(sources=CHOICES[0][1])
-"""Metrics are most of the lines and the least of what one reads."""
 
 
 class LogsPanel(Panel):
@@ -94,14 +82,12 @@ class LogsPanel(Panel):
         yield self._empty
         yield self.view
         yield CausesList(id="causes")
-        with Horizontal(id="chips"):
-            for action in ("level", "source", "worker", "model", "filter", "find"):
-                yield Link(action, "", id=f"chip-{action}")
+        yield FilterChips(id="chips")
         yield SearchBar()
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._show_chips()
+        self.query_one(FilterChips).show(self.filter, self._sought)
         self._show_state()
 
     @property
@@ -143,7 +129,7 @@ class LogsPanel(Panel):
             if self.rows is not None:
                 self.rows.close()
             self.rows = LogRows(path, self.filter, self._known)
-            self.rows.find(self._text_of("find"))
+            self.rows.find(self._sought)
             self.rows.look()
             self.view.show(self.rows)
         change = self.rows.look()
@@ -200,26 +186,6 @@ class LogsPanel(Panel):
             if str(self._empty.content) != text:
                 self._empty.update(text, layout=False)
 
-    def _show_chips(self) -> None:
-        pattern, found = self._text_of("filter"), self._text_of("find")
-        chips = {
-            "level": (bool(self.filter.level), f"level ≥ {self.filter.level}" if self.filter.level else "level"),
-            "source": (self.filter.sources != DEFAULT.sources, _source_name(self.filter)),
-            "worker": (bool(self.filter.worker), self.filter.worker or "worker"),
-            "model": (bool(self.filter.model), self.filter.model or "model"),
-            "filter": (bool(pattern), f"/{pattern}" if pattern else "filter"),
-            "find": (bool(found), f"find {found}" if found else "find"),
-        }
-        for action, (is_set, text) in chips.items():
-            chip = self.query_one(f"#chip-{action}", Link)
-            chip.update(text)
-            chip.set_class(is_set, "-set")
-
-    def _text_of(self, kind: Kind) -> str:
-        if kind == "filter":
-            return self.filter.grep or (f"!{self.filter.not_}" if self.filter.not_ else "")
-        return self._sought
-
     @property
     def _found_text(self) -> str:
         """Which match of how many the cursor is on; a plus while they are still counted."""
@@ -260,7 +226,7 @@ class LogsPanel(Panel):
         self.view.pattern = found.pattern if found is not None else re.compile(grep) if grep else None
         self.view.is_finding = found is not None
         self.view.refresh()
-        self._show_chips()
+        self.query_one(FilterChips).show(self.filter, self._sought)
         self._show_state()
         self._wakes.set()
 
@@ -279,7 +245,7 @@ class LogsPanel(Panel):
             self._jump = None
 
     def do_filter(self) -> None:
-        self._ask("filter", self._text_of("filter"))
+        self._ask("filter", text_of(self.filter))
 
     def do_find(self) -> None:
         if self.rows is not None and len(self.rows):
@@ -325,7 +291,7 @@ class LogsPanel(Panel):
         """One level back: find, the filter's text, the causes; False when there is nothing to leave."""
         if self._sought:
             self.set_find("")
-        elif self._text_of("filter"):
+        elif text_of(self.filter):
             self.set_filter(grep="", not_="")
         elif not self.has_class("-searching"):
             if self.shows_causes:
@@ -356,9 +322,7 @@ class LogsPanel(Panel):
         self.set_filter(level=LEVELS[(LEVELS.index(self.filter.level) + 1) % len(LEVELS)])
 
     def do_source(self) -> None:
-        names = [name for name, _ in CHOICES]
-        following = (names.index(_source_name(self.filter)) + 1) % len(CHOICES)
-        self.set_filter(sources=CHOICES[following][1])
+        self.set_filter(sources=next_sources(self.filter))
 
     def do_worker(self) -> None:
         self.set_filter(worker=_following(self.filter.worker, self._workers))
@@ -399,7 +363,3 @@ def _following(now: str | None, choices: tuple[str, ...]) -> str | None:
     """The next of the choices, None after the last one."""
     place = choices.index(now) + 1 if now in choices else 0
     return choices[place] if place < len(choices) else None
-
-
-def _source_name(filter_: Filter) -> str:
-    return next(name for name, sources in CHOICES if sources == filter_.sources)

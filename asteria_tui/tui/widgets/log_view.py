@@ -15,19 +15,12 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from asteria_tui import wording
 from asteria_tui.events import LogRecord
-from asteria_tui.logs.folds import Fold
 from asteria_tui.tui.log_rows import Change, LogRows
+from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks
 
-LONGEST = 4_000
-"""Characters of one row; the details show all."""
 MOST_SELECTED = 20_000
 """Rows that one mouse selection copies."""
-LEVEL_WIDTH = 5
-ORIGIN_WIDTH = 7
-GLYPH_AT = 13 + LEVEL_WIDTH + 1 + ORIGIN_WIDTH + 1
-"""The column of the mark of a traceback, which a click folds and unfolds."""
 
 
 class LogView(ScrollView, can_focus=True):
@@ -333,8 +326,8 @@ class LogView(ScrollView, can_focus=True):
             record.level, "info"
         )
         fold = self.rows.fold(row)
-        time_, level_name, origin, text = _columns(record)
-        mark, count = _fold_marks(fold)
+        time_, level_name, origin, text = columns(record)
+        mark, count = fold_marks(fold)
         segments = [
             Segment(time_, base + self._style("time")),
             Segment(level_name, base + self._style(level)),
@@ -376,9 +369,9 @@ class LogView(ScrollView, can_focus=True):
         if self.rows is None:
             return ""
         record = self.rows.whole(row)
-        *columns, text = _columns(record)
+        *others, text = columns(record)
         is_folded = (fold := self.rows.fold(row)) is not None and fold.is_folded
-        return "".join([*columns, record.text if is_folded else text])
+        return "".join([*others, record.text if is_folded else text])
 
     def _base(self, row: int) -> Style:
         return self._cursor_style if row == self.cursor else self._plain_style
@@ -392,21 +385,3 @@ class LogView(ScrollView, can_focus=True):
             found = Style(color=whole.color if name != "cursor" else None, bgcolor=background, bold=whole.bold)
             self._styles[name] = found
         return found
-
-
-def _columns(record: LogRecord) -> tuple[str, str, str, str]:
-    """Time, level, origin and text of a record, as one row."""
-    at = f"{wording.clock(record.time)} " if record.time is not None else " " * 13
-    origin = record.worker or record.source
-    first, _, rest = record.text.partition("\n")
-    text = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
-    if rest:
-        text += f"  ⏎ {rest.count(chr(10)) + 1} more"
-    return at, f"{record.level[:LEVEL_WIDTH]:<{LEVEL_WIDTH}} ", f"{origin:<{ORIGIN_WIDTH}} ", text.expandtabs(4)
-
-
-def _fold_marks(fold: Fold | None) -> tuple[str, str]:
-    """What stands before and behind the text of a row with a traceback."""
-    if fold is None:
-        return "", ""
-    return ("▸ ", f"  {len(fold.lines) + 1} lines") if fold.is_folded else ("▾ ", "")

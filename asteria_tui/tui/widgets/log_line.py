@@ -1,0 +1,32 @@
+"""One record as one row of text: its columns, and the marks of a traceback that is folded there."""
+
+from __future__ import annotations
+
+from asteria_tui import wording
+from asteria_tui.events import LogRecord
+from asteria_tui.logs.folds import Fold
+
+LONGEST = 4_000
+"""Characters of one row; the details show all."""
+LEVEL_WIDTH = 5
+ORIGIN_WIDTH = 7
+GLYPH_AT = 13 + LEVEL_WIDTH + 1 + ORIGIN_WIDTH + 1
+"""The column of the mark of a traceback, which a click folds and unfolds."""
+
+
+def columns(record: LogRecord) -> tuple[str, str, str, str]:
+    """Time, level, origin and text of a record, as one row."""
+    at = f"{wording.clock(record.time)} " if record.time is not None else " " * 13
+    origin = record.worker or record.source
+    first, _, rest = record.text.partition("\n")
+    text = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
+    if rest:
+        text += f"  ⏎ {rest.count(chr(10)) + 1} more"
+    return at, f"{record.level[:LEVEL_WIDTH]:<{LEVEL_WIDTH}} ", f"{origin:<{ORIGIN_WIDTH}} ", text.expandtabs(4)
+
+
+def fold_marks(fold: Fold | None) -> tuple[str, str]:
+    """What stands before and behind the text of a row with a traceback."""
+    if fold is None:
+        return "", ""
+    return ("▸ ", f"  {len(fold.lines) + 1} lines") if fold.is_folded else ("▾ ", "")
