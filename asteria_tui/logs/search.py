@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import compress
+from itertools import compress, dropwhile
 from operator import and_
 
 import msgspec
@@ -146,7 +146,7 @@ class Hits:
         self._after[max(0, low - before) : max(0, high - before)] = late
 
     def _extend(self, found: Iterable[int]) -> None:
-        self._after.extend(line for line in found if not self._after or line > self._after[-1])
+        self._after.extend(dropwhile(self._after[-1].__ge__, found) if self._after else found)
 
     def _in(self, part: LineIndex, chunk: Chunk, first: int, after: int) -> Iterable[int]:
         """The lines to show of the records that start in `chunk`, at line `first` or later, before line `after`."""

@@ -35,6 +35,8 @@ QUIET_AFTER = 10
 """Looks that brought nothing, after which they come seldom."""
 LOOK_IDLE = 0.5
 """The same while nothing comes."""
+COUNT_EVERY = 0.5
+"""Seconds between two counts of what pours in: each repaints the border, and nobody reads faster."""
 CAUSES_EVERY = 1.0
 """Seconds between two readings of the causes; they are read by a thread."""
 LEVELS = ("", "info", "warn", "error")
@@ -68,7 +70,7 @@ class LogsPanel(Panel):
         self._causes_at = 0.0
         self._unshown = 0
         """Rows at the end that the view was not told of yet."""
-        self._shown_at = 0.0
+        self._shown_at = self._told_at = 0.0
         self._wakes = asyncio.Event()
         self._is_replaced = False
         self._jump: tuple[int, int] | None = None
@@ -108,7 +110,7 @@ class LogsPanel(Panel):
         """Looks at the file for as long as the screen is there; never ends by itself."""
         quiet = 0
         while True:
-            changed = self._look()
+            changed = self._look(LOOK_EVERY)
             quiet = 0 if changed else quiet + 1
             await self._look_at_causes()
             self._wakes.clear()
@@ -122,7 +124,8 @@ class LogsPanel(Panel):
             return LOOK_BUSY
         return LOOK_EVERY if quiet < QUIET_AFTER else LOOK_IDLE
 
-    def _look(self) -> bool:
+    def _look(self, patience: float = 0.0) -> bool:
+        """Whether something came; `patience` is the seconds that it may wait to be painted with what comes next."""
         path = shown_log(self.session.project.logs_dir)
         if self.rows is None or self.rows.path != path or self._is_replaced:
             self._is_replaced = False
@@ -134,13 +137,12 @@ class LogsPanel(Panel):
             self.view.show(self.rows)
         change = self.rows.look()
         self._unshown += change.after
-        is_due = self.rows.is_complete or time.monotonic() - self._shown_at >= LOOK_EVERY
-        # What comes at the end moves no row: while more of it is on its way, it is painted together.
-        if is_due or change.before or change.is_new:
+        # Only what comes at the end moves no row.
+        if change.before or change.is_new or time.monotonic() - self._shown_at >= patience:
             if change or self._unshown:
                 self.view.take(msgspec.structs.replace(change, after=self._unshown))
             self._unshown, self._shown_at = 0, time.monotonic()
-            self._show_state()
+            self._show_state(COUNT_EVERY if patience else 0.0)
         self._go_on()
         return bool(change)
 
@@ -157,7 +159,8 @@ class LogsPanel(Panel):
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
-    def _show_state(self) -> None:
+    def _show_state(self, every: float = 0.0) -> None:
+        """What the border tells, where it told something else less than `every` seconds ago not yet."""
         view = self.view
         parts = []
         if self.shows_causes:
@@ -173,8 +176,8 @@ class LogsPanel(Panel):
             if self.causes:
                 parts.append(wording.plural(len(self.causes), "cause"))
         told = " · ".join(parts)
-        if told != self.border_subtitle:
-            self.border_subtitle = told
+        if told != self.border_subtitle and time.monotonic() - self._told_at >= every:
+            self.border_subtitle, self._told_at = told, time.monotonic()
         is_empty = not self.shows_causes and not len(self.rows or ())
         self.set_class(is_empty, "-empty")
         if is_empty:

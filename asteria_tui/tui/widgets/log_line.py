@@ -18,7 +18,7 @@ def columns(record: LogRecord) -> tuple[str, str, str, str]:
     """Time, level, origin and text of a record, as one row."""
     at = f"{wording.clock(record.time)} " if record.time is not None else " " * 13
     origin = record.worker or record.source
-    first, _, rest = record.text.partition("\n")
+    first, _, rest = record.text.strip("\n").partition("\n")
     text = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
     if rest:
         text += f"  ⏎ {rest.count(chr(10)) + 1} more"
