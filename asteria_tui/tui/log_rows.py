@@ -189,6 +189,8 @@ class LogRows:
 
     def _forget_deleted(self) -> int:
         """The number of rows that are gone from the beginning."""
+        if self._log.first <= self._hits.searched[0]:
+            return 0
         count = len(self)
         self._hits.forget_deleted()
         if self._folds is not None:
