@@ -123,6 +123,8 @@ def checked(payload: Payload) -> Payload:
             detail=str(error),
             hint="--content-type sends something else than JSON as it is",
         ) from error
+    except RecursionError as error:
+        raise ConfigError(f"the payload {payload.name!r} is nested too deeply to be checked") from error
     return payload
 
 

@@ -27,6 +27,8 @@ _SAFE = re.compile(r"[ !#-\[\]-~]+")
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _OPEN_PART = re.compile(r"(?:\\[a-zA-Z0-9]|\.|\[[^]]+\])[*+?]?|[\^$]")
 _HARD = re.compile(r"[\\|?*+(){}\[\]]")
+NO_PATTERN = (re.error, ValueError, OverflowError, RecursionError)
+"""What `re.compile` raises: the last three for `(?a)(?u)`, for too large a count, for too many brackets."""
 
 
 def level_codes(lines: Sequence[bytes]) -> bytes:
@@ -67,7 +69,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         for pattern in (self.grep, self.not_, self.find):
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except NO_PATTERN as error:
                 raise ConfigError(f"{pattern} is no regular expression", str(error)) from error
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.filter import NO_PATTERN, Filter
 from asteria_tui.logs.rolled import RolledLog
 from asteria_tui.logs.search import Hits
 
@@ -17,7 +17,7 @@ def pattern_of(text: str) -> str:
     """`text` as a regular expression; as plain text where it is none."""
     try:
         re.compile(text)
-    except re.error:
+    except NO_PATTERN:
         return re.escape(text)
     return text
 

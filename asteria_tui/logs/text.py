@@ -45,6 +45,11 @@ def harmless(text: str) -> str:
     return _ESCAPE.sub("", text).translate(_HARMLESS)
 
 
+def visible(text: str) -> str:
+    """`text` with a picture for each character that a terminal would act upon; as long as before."""
+    return text.translate(_HARMLESS)
+
+
 def decoded(line: bytes) -> str:
     """One line as text: invalid UTF-8 replaced, line end and what lies beyond `LINE_LIMIT` cut off."""
     if len(line) > LINE_LIMIT:

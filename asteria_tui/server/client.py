@@ -212,7 +212,7 @@ def _answer(response: httpx.Response, milliseconds: float) -> Answer:
     body: Any
     try:
         body = msgspec.json.decode(response.content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         body = response.content.decode(errors="replace")
     return Answer(
         status=response.status_code,

@@ -16,6 +16,7 @@ from textual.screen import Screen
 from asteria_tui.config import TargetName
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind, Step
+from asteria_tui.logs.text import visible
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, key_names, keys_of
@@ -167,7 +168,7 @@ class AsteriaApp(App[str]):
         """Does the action of that id, or says why not."""
         action = BY_ID[id_]
         if why_not := action.why_not(self.situation):
-            self.notify(why_not, title=f"not now: {action.label}", severity="warning", timeout=4)
+            self.notify(why_not, title=f"not now: {action.label}", severity="warning", timeout=4, markup=False)
             return
         if action.command:
             self.session.emit(CommandRan(command=f"asteria-tui {action.command}"))
@@ -300,7 +301,8 @@ class AsteriaApp(App[str]):
     # -- the world outside --------------------------------------------------------------------------------------
 
     def complain(self, title: str, detail: str = "") -> None:
-        self.notify(detail or title, title=title if detail else "", severity="error", timeout=6)
+        told, title = visible(detail or title), visible(title) if detail else ""
+        self.notify(told, title=title, severity="error", timeout=6, markup=False)
 
     def copy(self, text: str) -> str:
         """To the clipboard through the terminal (OSC 52) and to a file, for terminals that do not take it."""

@@ -85,6 +85,8 @@ class MovableBorders(Screen[None]):
 
     def move_border(self, name: str, by: int) -> None:
         """Moves a border right or down by so many cells, as far as there is room."""
+        if name not in self.movable:
+            return  # the terminal became smaller while it was dragged
         before, after = self._lengths(name)
         there = max(1, min(before + by, before + after - 1))
         self._set(name, (there, before + after - there))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from textual.content import Content
 
@@ -74,7 +74,20 @@ def absolute(at: float | None) -> str:
 
 def answer_text(answer: Predicted) -> str:
     """The body of an answer, formatted."""
-    return answer.body if isinstance(answer.body, str) else json.dumps(answer.body, indent=2, ensure_ascii=False)
+    return "".join(answer_parts(answer))
+
+
+def answer_parts(answer: Predicted, most: int | None = None) -> Iterator[str]:
+    """The same piece by piece, no more after `most` characters: all of a large body takes seconds."""
+    if isinstance(answer.body, str):
+        yield answer.body
+        return
+    length = 0
+    for part in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(answer.body):
+        yield part
+        length += len(part)
+        if most is not None and length > most:
+            return
 
 
 def status_line(project: Project, situation: Situation, width: int) -> Content:

@@ -65,7 +65,7 @@ class FirstRun(App[bool]):
     def compose(self) -> ComposeResult:
         keys = key_names(self.settings.keys)
         with Vertical(id="frame") as frame:
-            frame.border_title = f"A first look at {self.root.name or self.root}"
+            frame.border_title = Content(f"A first look at {self.root.name or self.root}")
             yield Text(id="found")
             yield Link("write", _choice(WRITE, f"write {FILE_NAME} and go on"), id="write")
             yield Link("leave", _choice(keys["back"], "leave; nothing is written"), id="leave")
@@ -94,7 +94,7 @@ class FirstRun(App[bool]):
             try:
                 initialize(self.proposal)
             except ConfigError as error:
-                self.notify(error.detail or error.hint, title=error.title, severity="error", timeout=6)
+                self.notify(error.detail or error.hint, title=error.title, severity="error", timeout=6, markup=False)
                 return
             self.exit(True)
 

@@ -70,7 +70,7 @@ class LogRows:
         return self._log.end - self._log.first
 
     def record(self, row: int) -> LogRecord:
-        """What the row shows: of a traceback that is folded its last exception."""
+        """What the row shows: its line of the record, or of a traceback that is folded its last exception."""
         line = self._hits[row]
         fold = self._fold_at(line)
         if fold is None or not fold.is_folded:
@@ -81,10 +81,9 @@ class LogRows:
         """The record, or the whole traceback that is folded there."""
         line = self._hits[row]
         fold = self._fold_at(line)
-        record = self._record(line)
         if fold is None or not fold.is_folded or self._folds is None:
-            return record
-        return msgspec.structs.replace(record, text=self._folds.text(fold))
+            return self._log.record(line, Parser(self._known))
+        return msgspec.structs.replace(self._record(line), text=self._folds.text(fold))
 
     def fold(self, row: int) -> Fold | None:
         """The traceback that has its head in that row."""
@@ -189,6 +188,8 @@ class LogRows:
 
     def _forget_deleted(self) -> int:
         """The number of rows that are gone from the beginning."""
+        if self._log.first <= self._hits.searched[0]:
+            return 0
         count = len(self)
         self._hits.forget_deleted()
         if self._folds is not None:
@@ -196,4 +197,11 @@ class LogRows:
         return count - len(self)
 
     def _parse(self, line: int) -> LogRecord:
-        return self._log.record(line, Parser(self._known))
+        record = self._log.record(line, Parser(self._known))
+        start, end = self._log.bounds(line)
+        if end == start + 1:
+            return record
+        texts = record.text.split("\n")
+        own = max(1, len(texts) - (end - start - 1))  # JSON may hold several lines in one
+        shown = texts[:own] if line == start else texts[own + line - start - 1 :][:1]
+        return msgspec.structs.replace(record, text="\n".join(shown))

@@ -52,7 +52,7 @@ def load_settings(file: Path) -> Settings:
         settings = msgspec.convert(tomllib.loads(file.read_text()), Settings)
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ConfigError(f"cannot use {file}", detail=str(error), hint="mend it, or move it away") from error
     for id_ in settings.keys:
         if id_ not in BY_ID:

@@ -21,7 +21,15 @@ _BY_NAME = {
 
 def editor_command(chosen: str, file: str, line: int) -> list[str]:
     """The command; `chosen` is the setting, else the environment decides (POSIX: VISUAL before EDITOR)."""
-    editor = chosen or os.environ.get("VISUAL") or os.environ.get("EDITOR") or shutil.which("vi") or "nano"
-    words = shlex.split(editor)
+    named = (chosen, os.environ.get("VISUAL"), os.environ.get("EDITOR"), shutil.which("vi"))
+    words = next(filter(None, (_words(name or "") for name in named)), ["nano"])
     arguments = _BY_NAME.get(PurePath(words[0]).name, ("+{line}", "{file}"))
     return [*words, *(argument.format(file=file, line=line) for argument in arguments)]
+
+
+def _words(command: str) -> list[str]:
+    """As a shell would take it; with a quote that is not closed it is the name of a program."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return [command]

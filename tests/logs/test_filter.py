@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asteria_tui.errors import ConfigError
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.filter import Filter, level_codes, might_hold
 from asteria_tui.logs.parse import records
@@ -77,3 +78,9 @@ def test_a_worker_may_be_named_by_its_number():
 )
 def test_the_level_is_seen_without_parsing(line, code):
     assert level_codes([line]) == bytes([code])
+
+
+@pytest.mark.parametrize("pattern", ["[", "(?a)(?u)", "a{99999999999}", "(" * 3_000])
+def test_what_is_no_pattern_is_refused(pattern):
+    with pytest.raises(ConfigError, match="is no regular expression"):
+        Filter(grep=pattern)

@@ -44,7 +44,7 @@ def test_the_next_match_is_the_nearest(tmp_path_factory, texts, place, steps, by
     log.close()
 
 
-@pytest.mark.parametrize("text", ["request [", "*", "a(b", "C:\\", "+1"])
+@pytest.mark.parametrize("text", ["request [", "*", "a(b", "C:\\", "+1", "(?a)(?u)", "a{99999999999}", "(" * 3_000])
 def test_what_is_no_pattern_is_found_as_it_stands(text):
     assert re.search(pattern_of(text), f"it says {text} here")
     assert pattern_of(r"\d+ ms") == r"\d+ ms"

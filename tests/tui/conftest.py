@@ -213,9 +213,11 @@ def opened(session) -> Open:
     """`async with opened((120, 40)) as pilot`: the screen of the replayed session, at rest."""
 
     @asynccontextmanager
-    async def open_(size=(120, 40), settings=None, remembered=None, **options) -> AsyncIterator[Pilot]:
+    async def open_(
+        size=(120, 40), settings=None, remembered=None, *, notifications=False, **options
+    ) -> AsyncIterator[Pilot]:
         app = AsteriaApp(session, settings or Settings(), remembered or Remembered(), **options)
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             await settle(pilot)
             yield pilot
         await app.stop_watching()

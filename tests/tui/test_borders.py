@@ -217,3 +217,18 @@ async def test_a_line_is_as_wide_as_its_panel_with_and_without_a_scroll_bar(open
         await settle(pilot)
         assert text.show_vertical_scrollbar
         assert text.virtual_size.height == len(text.query_one("Static").content.plain.splitlines())
+
+
+async def test_a_border_that_goes_while_it_is_dragged_stays_where_it_was(opened, session):
+    session.replay(*RUNNING)
+    async with opened((140, 50)) as pilot:
+        screen = pilot.app.workbench
+        x, y = _outer(pilot, "request").offset
+        await pilot.mouse_down(None, offset=(x + 9, y))
+        await pilot.resize_terminal(40, 10)
+        await pilot.hover(None, offset=(5, 5))
+        await pilot.mouse_up(None, offset=(5, 5))
+        await pilot.resize_terminal(140, 50)
+        await pilot.pause()
+        assert screen.sizes == Sizes()
+        _whole(pilot)

@@ -174,3 +174,11 @@ def test_a_newcomer_comes_to_an_answer_without_reading_a_word(folder):
     terminal.press("s")
     assert terminal.wait_for_end(60) == 0
     assert load_record(open_project(folder)) is None
+
+
+async def test_the_name_of_the_folder_is_no_markup(folder):
+    other = folder / "[red]here"
+    other.mkdir()
+    (other / "handler.py").write_text(HANDLER)
+    async with _opened(other) as pilot:
+        assert pilot.app.query_one("#frame")._border_title.plain == "A first look at [red]here"

@@ -155,3 +155,21 @@ def test_another_run_is_another_log(tmp_path):
     current.unlink()
     current.symlink_to(tmp_path / "second")
     assert reader.texts() == second.lines
+
+
+def test_each_line_of_a_record_is_a_row_of_its_own(tmp_path):
+    file = tmp_path / "console.log"
+    lines = [
+        "2026-01-02T03:04:05,678 [ERROR] main org.pytorch.serve.ModelServer - boom",
+        "java.lang.IllegalStateException: boom",
+        "\tat a.b.C(C.java:1)",
+        "2026-01-02T03:04:06,678 [INFO ] main org.pytorch.serve.ModelServer - after",
+    ]
+    file.write_text("".join(f"{line}\n" for line in lines))
+    rows = LogRows(file, Filter())
+    while not rows.is_complete:
+        rows.look()
+    assert [rows.record(row).text for row in range(len(rows))] == ["boom", *lines[1:3], "after"]
+    assert {rows.record(row).level for row in range(3)} == {"ERROR"}
+    assert {rows.whole(row).text for row in range(3)} == {"\n".join(["boom", *lines[1:3]])}
+    rows.close()

@@ -107,7 +107,10 @@ def test_bars_are_as_high_as_their_share():
         ("nano", ["nano", "+23", "a.py"]),
         ("code --wait", ["code", "--wait", "--goto", "a.py:23"]),
         ("/usr/bin/hx", ["/usr/bin/hx", "a.py:23"]),
+        ("it's", ["it's", "+23", "a.py"]),
+        (" ", ["ed", "+23", "a.py"]),
     ],
 )
-def test_each_editor_opens_at_the_line_in_its_own_way(chosen, command):
+def test_each_editor_opens_at_the_line_in_its_own_way(chosen, command, monkeypatch):
+    monkeypatch.setenv("VISUAL", "ed")
     assert editor_command(chosen, "a.py", 23) == command

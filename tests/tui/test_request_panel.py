@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Select
+from textual.widgets import Select, Static
 
 from asteria_tui.errors import ConfigError
+from asteria_tui.events import Predicted
+from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.widgets.json_editor import JsonEditor
-from tests.tui.conftest import RUNNING, settle
+from tests.tui.conftest import NOW, RUNNING, settle
 
 
 @pytest.fixture
@@ -99,3 +101,53 @@ async def test_the_only_sample_is_read_again_where_it_was_edited_elsewhere(opene
         await pilot.press("right_square_bracket")
         await pilot.pause()
         assert pilot.app.workbench.request.payload().content == b'{"edited": true}'
+
+
+async def test_the_name_of_a_sample_is_no_markup(opened, samples):
+    (samples / "[red]a.png").write_bytes(b"\xff")
+    async with opened() as pilot:
+        request = pilot.app.workbench.request
+        assert request._border_subtitle.plain.startswith("[red]a.png, 1 B")
+        label = request.query_one(Select).query_one("#label", Static)
+        assert label.content.plain == "sample · [red]a"
+
+
+@pytest.mark.parametrize(("text", "said"), [("[" * 50_000, "nested too deeply"), ('"\ud800"', "half of a character")])
+async def test_a_body_that_cannot_be_sent_is_refused(opened, session, samples, text, said):
+    session.replay(*RUNNING)
+    async with opened(notifications=True) as pilot:
+        request = pilot.app.workbench.request
+        request.query_one(JsonEditor).load_text(text)
+        await pilot.press("r")
+        await pilot.pause()
+        assert any(said in notice.message + notice.title for notice in pilot.app._notifications)
+    assert session.asked == []
+
+
+async def test_a_large_sample_that_is_nested_too_deeply_is_no_crash(opened, samples):
+    (samples / "a.json").write_text("[" * 300_000)
+    async with opened() as pilot:
+        assert "nested too deeply" in pilot.app.workbench.request.border_subtitle
+
+
+async def test_an_answer_cannot_talk_to_the_terminal(opened, session):
+    async with opened() as pilot:
+        session.replay(*RUNNING, _answered("a\x1b]0;title\x07b\x1b[2J\u202ec [/red]"))
+        await settle(pilot)
+        shown = pilot.app.screen.query_one("#answer", Text).query_one(Static)
+        assert shown.render_line(0).text.rstrip() == "a␛]0;titleb␛[2J\N{REPLACEMENT CHARACTER}c [/red]"
+
+
+async def test_of_a_large_answer_the_beginning_is_formatted_once(opened, session, monkeypatch):
+    async with opened() as pilot:
+        session.replay(*RUNNING, _answered(list(range(200_000))))
+        await settle(pilot)
+        shown = pilot.app.screen.query_one("#answer", Text).query_one(Static).content.plain
+        assert shown.startswith("[\n  0,\n  1,")
+        assert shown.endswith("… and more; y copies all")
+        monkeypatch.setattr("asteria_tui.tui.panels.request._answer", None)
+        pilot.app.show()
+
+
+def _answered(body: object) -> Predicted:
+    return Predicted(at=NOW, model="sample", sample="first", status=200, milliseconds=1.0, size=9, body=body)

@@ -8,6 +8,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 
+from asteria_tui.logs.text import visible
 from asteria_tui.state import State
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ class Text(VerticalScroll):
             self._shown = text
             # A layout of the whole screen costs more than all else: only for another height.
             needs_layout = before is None or len(before.plain.splitlines()) != len(text.plain.splitlines())
-            self._body.update(text, layout=needs_layout or len(text.plain) > SHORT)
+            self._body.update(_visible(text), layout=needs_layout or len(text.plain) > SHORT)
+
+
+def _visible(text: Content) -> Content:
+    """Much of what is shown was written by others: a model's answer, a server's message, the name of a file."""
+    return Content(visible(text.plain), spans=list(text.spans))
 
 
 class Waiting(Panel):

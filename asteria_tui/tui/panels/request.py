@@ -18,9 +18,10 @@ from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
 from asteria_tui.inference.payload import JSON_TYPE, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
+from asteria_tui.logs.text import visible
 from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
-from asteria_tui.tui.details import answer_text
+from asteria_tui.tui.details import answer_parts
 from asteria_tui.tui.panels.panel import Panel, Text
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
@@ -52,6 +53,10 @@ class RequestPanel(Panel):
         self._type = JSON_TYPE
         self._file: tuple[Path, Payload] | None = None
         """What is sent as long as nothing is written: a sample that the editor does not take."""
+        self._refused = ""
+        """Why such a sample cannot be sent."""
+        self._said = ""
+        self._answer: Predicted | None = None
         self.is_sending = False
 
     def compose(self) -> ComposeResult:
@@ -81,7 +86,7 @@ class RequestPanel(Panel):
             now = self.sample
             self._offered = samples
             with self.prevent(Select.Changed):
-                picker.set_options([(f"{model} · {name}", (model, name)) for model, name in samples])
+                picker.set_options([(Content(f"{model} · {visible(name)}"), (model, name)) for model, name in samples])
                 if now in samples:
                     picker.value = now
         return samples
@@ -103,11 +108,13 @@ class RequestPanel(Panel):
         width = self.query_one("#answered").content_size.width
         last = state.predictions[-1] if state.predictions else None
         keys = self.app.key_names
-        outcome, answer = _outcome(state, last, width, keys, is_sending=self.is_sending), _answer(last, keys)
+        outcome = _outcome(state, last, width, keys, is_sending=self.is_sending)
         shown = self.query_one("#outcome", Static)
         if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
             shown.update(outcome, layout=False)
-        self.query_one("#answer", Text).show(answer)
+        if last is not self._answer:
+            self._answer = last
+            self.query_one("#answer", Text).show(_answer(last, keys))
 
     def set_sending(self, is_sending: bool) -> None:
         self.is_sending = is_sending
@@ -126,7 +133,7 @@ class RequestPanel(Panel):
     def _load(self, sample: Sample) -> None:
         model, name = sample
         editor = self.query_one(JsonEditor)
-        self._file = None
+        self._file, self._refused = None, ""
         try:
             path = sample_files(self.project, self.project.settings.models[model])[name]
             content = path.read_bytes()
@@ -142,7 +149,7 @@ class RequestPanel(Panel):
             try:
                 self._file = (path, from_file(path, name))
             except ConfigError as error:
-                self._say(error.title)
+                self._refused = error.title
         editor.is_json = self._type == JSON_TYPE
         editor.load_text(text)
         self._check()
@@ -152,7 +159,7 @@ class RequestPanel(Panel):
         editor = self.query_one(JsonEditor)
         if not editor.is_json:
             editor.load_text("")
-        self._file, self._type, editor.is_json = None, JSON_TYPE, True
+        self._file, self._refused, self._type, editor.is_json = None, "", JSON_TYPE, True
         self._check()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
@@ -165,12 +172,15 @@ class RequestPanel(Panel):
         if self._file is not None and not editor.text:
             path, payload = self._file
             self._say(f"{path.name}, {wording.size(len(payload.content))}: sent as it is; writing here replaces it")
+        elif self._refused and not editor.text:
+            self._say(self._refused)
         else:
             self._say(error if editor.is_json else self._type)
 
     def _say(self, text: str) -> None:
-        if text != self.border_subtitle:
-            self.border_subtitle = text
+        if text != self._said:
+            self._said = text
+            self.border_subtitle = Content(visible(text))
 
     # -- what is sent -------------------------------------------------------------------------------------------
 
@@ -197,7 +207,11 @@ class RequestPanel(Panel):
         if error := editor.check():
             raise ConfigError("the body is no JSON", detail=error, hint=f"mend {error.split(':')[0]}")
         name = self.sample[1] if self.sample else "editor"
-        return checked(Payload(name=name, content=editor.text.encode(), content_type=self._type))
+        try:
+            content = editor.text.encode()
+        except UnicodeEncodeError as half:
+            raise ConfigError("the body holds half of a character", detail=str(half)) from half
+        return checked(Payload(name=name, content=content, content_type=self._type))
 
     def request(self) -> Request:
         """The request as it would be sent; raises ConfigError."""
@@ -244,9 +258,9 @@ def _outcome(state: State, last: Predicted | None, width: int, keys: KeyNames, *
 def _answer(last: Predicted | None, keys: KeyNames) -> Content:
     if last is None:
         return Content("")
-    body = answer_text(last)
+    body = "".join(answer_parts(last, MOST_SHOWN))
     if len(body) > MOST_SHOWN:
-        body = f"{body[:MOST_SHOWN]}\n… {len(body) - MOST_SHOWN:,} more characters; {keys['copy']} copies all"
+        body = f"{body[:MOST_SHOWN]}\n… and more; {keys['copy']} copies all"
     if last.cause is None:
         return Content(body)
     return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$foreground 60%"))
