@@ -12,6 +12,7 @@ import msgspec
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import LogRecord, Source
 from asteria_tui.logs.parse import plain_level
+from asteria_tui.logs.pattern import compiled, holds
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 CONTINUED = 8
@@ -27,8 +28,6 @@ _SAFE = re.compile(r"[ !#-\[\]-~]+")
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 _OPEN_PART = re.compile(r"(?:\\[a-zA-Z0-9]|\.|\[[^]]+\])[*+?]?|[\^$]")
 _HARD = re.compile(r"[\\|?*+(){}\[\]]")
-NO_PATTERN = (re.error, ValueError, OverflowError, RecursionError)
-"""What `re.compile` raises: the last three for `(?a)(?u)`, for too large a count, for too many brackets."""
 
 
 def level_codes(lines: Sequence[bytes]) -> bytes:
@@ -66,11 +65,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.level and self.level.upper() not in (*LEVELS, "WARNING", "CRITICAL"):
             raise ConfigError(f"There is no level {self.level}", hint=f"one of {', '.join(LEVELS).lower()}")
-        for pattern in (self.grep, self.not_, self.find):
-            try:
-                re.compile(pattern)
-            except NO_PATTERN as error:
-                raise ConfigError(f"{pattern} is no regular expression", str(error)) from error
+        for pattern in filter(None, (self.grep, self.not_, self.find)):
+            compiled(pattern)
 
     @property
     def least(self) -> int:
@@ -117,15 +113,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return bytes(shown)
 
     def matches(self, record: LogRecord) -> bool:
-        """Whether `record` is to be shown."""
+        """Whether `record` is to be shown; raises ConfigError where a pattern takes too long on it."""
         return (
             (not self.level or level_code(record) >= self.least)
             and self.shows_origin(record)
             and (self.since is None or record.time is None or record.time >= self.since)
             and (not self.request or self.request in record.text)
-            and (not self.grep or re.search(self.grep, record.text) is not None)
-            and (not self.find or re.search(self.find, record.text) is not None)
-            and (not self.not_ or re.search(self.not_, record.text) is None)
+            and (not self.grep or holds(self.grep, record.text))
+            and (not self.find or holds(self.find, record.text))
+            and (not self.not_ or not holds(self.not_, record.text))
         )
 
     @property

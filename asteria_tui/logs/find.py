@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from asteria_tui.logs.filter import NO_PATTERN, Filter
+from asteria_tui.errors import ConfigError
+from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.pattern import compiled
 from asteria_tui.logs.rolled import RolledLog
 from asteria_tui.logs.search import Hits
 
@@ -16,8 +18,8 @@ from asteria_tui.logs.search import Hits
 def pattern_of(text: str) -> str:
     """`text` as a regular expression; as plain text where it is none."""
     try:
-        re.compile(text)
-    except NO_PATTERN:
+        compiled(text)
+    except ConfigError:
         return re.escape(text)
     return text
 
@@ -37,10 +39,10 @@ class Find:
     ) -> None:
         """`known` are the (name, version) pairs of the server's models; `size` bytes are searched in one step."""
         self.text = text
-        self.pattern = re.compile(pattern_of(text))
+        self.pattern = pattern_of(text)
         self._log = log
         start = line if line is not None and log.first <= line < log.end else None
-        both = msgspec.structs.replace(filter_, find=self.pattern.pattern)
+        both = msgspec.structs.replace(filter_, find=self.pattern)
         self._hits = Hits(log, both, known, size=size, start=start)
         self._at_start = False
 

@@ -81,6 +81,7 @@ def test_wrong_filters_are_refused(failing: Folder):
         ("--source", "nowhere"): "no source named 'nowhere'",
         ("--since", "later"): "'later' is no span of time",
         ("--grep", "("): "( is no regular expression",
+        ("--grep", "([ -z]|[ -z])*[^ -~]$"): "takes too long on this log",
         ("--level", "loud"): "loud",
         ("--run", "-9"): "-9",
         ("--request", "nobody"): "no request nobody is known",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from typing import ClassVar
 
@@ -133,10 +132,12 @@ class LogsPanel(Panel):
                 self.rows.close()
             self.rows = LogRows(path, self.filter, self._known)
             self.rows.find(self._sought)
-            self.rows.look()
+            self._looked(self.rows)
             self.view.show(self.rows)
-        change = self.rows.look()
+        change = self._looked(self.rows)
         self._unshown += change.after
+        if change.is_new:
+            self._jump, self._left = None, 0
         # Only what comes at the end moves no row.
         if change.before or change.is_new or time.monotonic() - self._shown_at >= patience:
             if change or self._unshown:
@@ -145,6 +146,20 @@ class LogsPanel(Panel):
             self._show_state(COUNT_EVERY if patience else 0.0)
         self._go_on()
         return bool(change)
+
+    def _looked(self, rows: LogRows) -> Change:
+        try:
+            return rows.look()
+        except ConfigError as error:  # a pattern that takes too long is given up, whichever it was
+            self._sought, self._jump = "", None
+            rows.find("")
+            self.filter = msgspec.structs.replace(self.filter, grep="", not_="")
+            rows.set_filter(self.filter)
+            self.view.show(rows)
+            self._show_search()
+            self.query_one(SearchBar).say(error.title)
+            self.app.complain(error.title, error.hint)
+            return Change(is_new=True)
 
     async def _look_at_causes(self) -> None:
         if self.rows is None or not self.rows.lines or time.monotonic() - self._causes_at < CAUSES_EVERY:
@@ -209,7 +224,7 @@ class LogsPanel(Panel):
         self.filter = msgspec.structs.replace(self.filter, **changes)
         if self.rows is not None:
             self.rows.set_filter(self.filter)
-            self.rows.look()
+            self._looked(self.rows)
             self.view.show(self.rows)
         self._show_search()
 
@@ -225,8 +240,7 @@ class LogsPanel(Panel):
 
     def _show_search(self) -> None:
         found = self.rows.found if self.rows is not None else None
-        grep = self.filter.grep
-        self.view.pattern = found.pattern if found is not None else re.compile(grep) if grep else None
+        self.view.pattern = found.pattern if found is not None else self.filter.grep
         self.view.is_finding = found is not None
         self.view.refresh()
         self.query_one(FilterChips).show(self.filter, self._sought)
