@@ -274,11 +274,12 @@ class LineIndex:
     def _open(self) -> None:
         try:
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
+            status = os.fstat(self._descriptor)
+            self._start = 0 if self._is_from_start else self._line_start(status.st_size)
+        except OSError as error:  # a directory is told only by reading it
+            self.close()
             raise TargetError(f"The log {self.path} cannot be read", str(error)) from error
-        status = os.fstat(self._descriptor)
         self._identity = (status.st_dev, status.st_ino)
-        self._start = 0 if self._is_from_start else self._line_start(status.st_size)
         self._scanned = 0
         self._before: list[Chunk] = []
         self._after = [Chunk(self._start, self._number)]

@@ -333,7 +333,7 @@ def keys_page() -> str:
                 lines.append(f"| {keys} | {action.id} | {action.help} | {command} |")
     lines += [
         "",
-        "In the log: `up` `down` `j` `k` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
+        "In the log: `up` `down` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
         "the ends. `right` `left` or `space` unfold and fold a traceback, `enter` on it opens your source at its line",
         "in the editor; on any other record it shows that whole. The mouse selects, clicks and scrolls everywhere.",
         "",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asteria_tui.errors import TargetError
 from asteria_tui.logs import index as module
 from asteria_tui.logs.filter import LEVELS, Filter
 from asteria_tui.logs.follow import keep_current
@@ -231,3 +232,9 @@ def test_hits_grow_with_the_file(tmp_path, small_chunks):
         index.refresh()
         hits.refresh()
     assert [line // 2 for line in hits] == [n for n in range(0, 100, 2) for _ in range(2)]
+
+
+def test_a_directory_is_no_log(tmp_path):
+    (tmp_path / "something").touch()
+    with pytest.raises(TargetError, match="cannot be read"):
+        LineIndex(tmp_path)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from textual.selection import Offset, Selection
 from textual.widgets import Input
 
+from asteria_tui.tui.widgets.log_line import GLYPH_AT
 from tests.tui.conftest import NOW, RECORD, RUNNING, settle, write_log
+
+LOG_LINE = RECORD.format(
+    at=int(NOW * 1000), level="INFO", thread="W-9000-sample_1.0-stdout", logger="MODEL_LOG", text="TEXT"
+)
 
 
 def _texts(pilot):
@@ -95,7 +100,7 @@ async def test_find_leaves_the_other_records_in_sight_and_counts(opened, session
         await pilot.press("escape")
         await settle(pilot)
         assert "found" not in str(panel.border_subtitle)
-        assert panel.view.pattern is None
+        assert panel.view.pattern == ""
 
 
 async def test_find_begins_where_the_reader_is_for_each_letter(opened, session):
@@ -394,3 +399,46 @@ async def test_the_mouse_selects_rows(opened, session):
 async def test_an_empty_log_names_the_key_that_fills_it(opened):
     async with opened() as pilot:
         assert "u starts the server" in str(pilot.app.workbench.logs._empty.content)
+
+
+async def test_a_pattern_that_takes_for_ever_is_given_up_and_the_screen_goes_on(opened, session):
+    write_log(session.project, extra=LOG_LINE.replace("TEXT", "a" * 40 + "b"))
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        for key in ("slash", "ctrl+f"):
+            await pilot.press(key)
+            pilot.app.screen.query_one(Input).value = "(a|a)*$"
+            await settle(pilot)
+            assert len(panel.rows) == 61
+            assert panel.view.pattern == ""
+            assert panel.rows.is_complete
+            await pilot.press("escape")
+            await settle(pilot)
+        await pilot.press("slash", *"b$")
+        await settle(pilot)
+        assert len(panel.rows) == 1
+
+
+async def test_a_click_on_a_further_piece_of_a_wrapped_row_folds_nothing(opened, session):
+    write_tracebacks(session.project)
+    async with opened(size=(60, 20)) as pilot:
+        panel = pilot.app.workbench.logs
+        await pilot.press("3", "w", "home", "right")
+        await settle(pilot)
+        assert len(panel.rows) > 4
+        view = panel.view
+        line = next(y for y, (row, piece) in view._places().items() if piece and view.rows.fold(row))
+        count = len(panel.rows)
+        await pilot.click(view, offset=(GLYPH_AT, line))
+        assert len(panel.rows) == count
+
+
+async def test_the_head_of_an_unfolded_traceback_is_copied_whole(opened, session):
+    write_tracebacks(session.project)
+    async with opened() as pilot:
+        view = pilot.app.workbench.logs.view
+        await pilot.press("3", *["up"] * 3, "right")
+        await settle(pilot)
+        row = view.cursor
+        text, _ = view.get_selection(Selection(Offset(GLYPH_AT + 2, row), Offset(GLYPH_AT + 6, row)))
+        assert text.endswith("Traceback (most recent call last):")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from textual.widgets import Select, Static
 
@@ -151,3 +153,13 @@ async def test_of_a_large_answer_the_beginning_is_formatted_once(opened, session
 
 def _answered(body: object) -> Predicted:
     return Predicted(at=NOW, model="sample", sample="first", status=200, milliseconds=1.0, size=9, body=body)
+
+
+async def test_a_sample_of_one_giant_line_is_sent_as_it_is(opened, samples):
+    content = json.dumps({"features": [0.5] * 20_000}).encode()
+    (samples / "a.json").write_bytes(content)
+    async with opened() as pilot:
+        request = pilot.app.workbench.request
+        assert "sent as it is" in request.border_subtitle
+        assert request.payload().content == content
+        assert request.payload().content_type == "application/json"

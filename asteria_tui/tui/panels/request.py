@@ -28,6 +28,8 @@ from asteria_tui.tui.widgets.sparkline import sparkline
 
 MOST_EDITED = 200_000
 """Bytes of a sample that the editor takes; a larger or binary one is sent as it is."""
+LONGEST_LINE = 50_000
+"""Characters of a line that the editor takes: it wraps and colours whole lines at each key."""
 MOST_SHOWN = 100_000
 """Characters of an answer that are formatted and shown."""
 
@@ -144,7 +146,7 @@ class RequestPanel(Panel):
         except UnicodeDecodeError:
             text = ""
         self._type = type_of(path)
-        if not text or len(content) > MOST_EDITED:
+        if not text or len(content) > MOST_EDITED or max(map(len, text.splitlines())) > LONGEST_LINE:
             text, self._type = "", JSON_TYPE
             try:
                 self._file = (path, from_file(path, name))

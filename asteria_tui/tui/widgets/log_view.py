@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -16,6 +15,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from asteria_tui.events import LogRecord
+from asteria_tui.logs.pattern import spans
 from asteria_tui.tui.log_rows import Change, LogRows
 from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks
 
@@ -28,8 +28,8 @@ class LogView(ScrollView, can_focus=True):
         "log--time", "log--origin", "log--info", "log--debug", "log--warn", "log--error", "log--cursor", "log--match",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
         Binding("pageup,ctrl+u", "page(-1)", show=False),
         Binding("pagedown,ctrl+d", "page(1)", show=False),
         Binding("home,g", "first", show=False),
@@ -64,7 +64,8 @@ class LogView(ScrollView, can_focus=True):
         self.cursor = 0
         self.missed = 0
         """Rows that came while the reader was elsewhere."""
-        self.pattern: re.Pattern[str] | None = None
+        self.pattern = ""
+        """What is marked in the text."""
         self.is_finding = False
         """Whether the cursor stands on a match, so that it is shown while the text is typed, too."""
         self._is_ours = False
@@ -89,8 +90,7 @@ class LogView(ScrollView, can_focus=True):
         count = len(self.rows) if self.rows else 0
         if change.is_new:
             self.missed, self.follow, self._is_placed = 0, self.follows, self._room > 0
-        elif change.before:
-            self.cursor = max(0, self.cursor + change.before)
+        self.cursor = max(0, min(self.cursor + change.before, count - 1))
         if not self.follow:
             self.missed += change.after
         self._fit()
@@ -194,7 +194,7 @@ class LogView(ScrollView, can_focus=True):
         place = self._places().get(event.y - self.gutter.top)
         if place is None or self.rows is None:
             return
-        row = place[0]
+        row, piece = place
         if event.chain > 1 and row == self.cursor:
             self.action_open()
             return
@@ -202,7 +202,11 @@ class LogView(ScrollView, can_focus=True):
         if self.follow and row < len(self.rows) - 1:
             self.set_follow(False)
         self.refresh()
-        if self.rows.fold(row) is not None and 0 <= event.x - self.gutter.left + self.scroll_x - GLYPH_AT <= 1:
+        if (
+            not piece
+            and self.rows.fold(row) is not None
+            and 0 <= event.x - self.gutter.left + self.scroll_x - GLYPH_AT <= 1
+        ):
             self.action_fold()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -232,9 +236,10 @@ class LogView(ScrollView, can_focus=True):
         lines = [self._plain(row) for row in range(first, last + 1)]
         if not lines:
             return None
-        if selection.end is not None and last == selection.end.y and "\n" not in lines[-1]:
+        # A row that stands for a traceback is copied whole: it is drawn otherwise than copied.
+        if selection.end is not None and last == selection.end.y and self.rows.fold(last) is None:
             lines[-1] = lines[-1][: selection.end.x]
-        if selection.start is not None and "\n" not in lines[0]:
+        if selection.start is not None and self.rows.fold(first) is None:
             lines[0] = lines[0][selection.start.x :]
         return "\n".join(lines), "\n"
 
@@ -354,24 +359,19 @@ class LogView(ScrollView, can_focus=True):
         return Strip.join([before, Strip(Segment.apply_style(chosen, post_style=style)), after])
 
     def _marked(self, text: str, style: Style) -> list[Segment]:
-        if self.pattern is None:
-            return [Segment(text, style)]
         segments, at = [], 0
-        for match in self.pattern.finditer(text):
-            if match.end() == match.start():
-                continue
-            segments += [Segment(text[at : match.start()], style), Segment(match[0], style + self._style("match"))]
-            at = match.end()
+        for start, end in spans(self.pattern, text) if self.pattern else ():
+            segments += [Segment(text[at:start], style), Segment(text[start:end], style + self._style("match"))]
+            at = end
         return [*segments, Segment(text[at:], style)]
 
     def _plain(self, row: int) -> str:
         """The row as it is copied: of a traceback that is folded all lines."""
         if self.rows is None:
             return ""
-        record = self.rows.whole(row)
-        *others, text = columns(record)
+        *others, text = columns(self.rows.record(row))
         is_folded = (fold := self.rows.fold(row)) is not None and fold.is_folded
-        return "".join([*others, record.text if is_folded else text])
+        return "".join([*others, self.rows.whole(row).text if is_folded else text])
 
     def _base(self, row: int) -> Style:
         return self._cursor_style if row == self.cursor else self._plain_style
