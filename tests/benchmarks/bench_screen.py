@@ -54,7 +54,7 @@ def _screen(project: Path) -> list[str]:
     return [sys.executable, "-m", "asteria_tui", "-C", str(project)]
 
 
-def _first_paint(project: Path, repeats: int = 7) -> None:
+def _first_paint(project: Path, repeats: int = 15) -> None:
     commands = {
         "minimal Textual app": ([sys.executable, "-c", MINIMAL], b"first paint"),
         "asteria-tui": (_screen(project), b"Pipeline"),
