@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import subprocess
+import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar
 
@@ -55,6 +56,8 @@ class AsteriaApp(App[str]):
         self.remembered = remembered or Remembered()
         self.up_first = up_first
         self.jobs = Jobs(session, self._job_changed)
+        self.acted_at = 0.0
+        """When the last action was asked for, on the monotonic clock."""
         self.hanging_up: asyncio.Task[None] | None = None
         """Cleans up after the terminal has gone."""
         self._is_stale = False
@@ -166,6 +169,7 @@ class AsteriaApp(App[str]):
 
     async def action_act(self, id_: str) -> None:
         """Does the action of that id, or says why not."""
+        self.acted_at = time.monotonic()
         action = BY_ID[id_]
         if why_not := action.why_not(self.situation):
             self.notify(why_not, title=f"not now: {action.label}", severity="warning", timeout=4, markup=False)

@@ -28,6 +28,8 @@ from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
 
 LOOK_BUSY = 0.02
 """Seconds between two looks while one did not see all: keys and other work come in between."""
+AFTER_KEY = 0.03
+"""Seconds for which the log waits after a key: what the key changes is painted first, and by itself."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at a file that grows: the longest that a line waits."""
 QUIET_AFTER = 10
@@ -109,6 +111,8 @@ class LogsPanel(Panel):
         """Looks at the file for as long as the screen is there; never ends by itself."""
         quiet = 0
         while True:
+            if time.monotonic() < self.app.acted_at + AFTER_KEY:
+                await asyncio.sleep(AFTER_KEY)
             changed = self._look(LOOK_EVERY)
             quiet = 0 if changed else quiet + 1
             await self._look_at_causes()
