@@ -18,7 +18,7 @@ from asteria_tui.session import Proposal, initialize, propose
 from asteria_tui.tui.actions import binding_of, key_names
 from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.preferences import Settings, load_settings, settings_file
-from asteria_tui.tui.themes import DARK, LIGHT
+from asteria_tui.tui.themes import use_theme
 from asteria_tui.tui.widgets.link import Link
 
 WRITE = "enter"
@@ -58,9 +58,7 @@ class FirstRun(App[bool]):
         self.proposal: Proposal | None = None
         self.error: ConfigError | None = None
         """Why there is nothing to propose."""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = self.settings.theme if self.settings.theme in self.available_themes else DARK.name
+        use_theme(self, self.settings.theme)
 
     def compose(self) -> ComposeResult:
         keys = key_names(self.settings.keys)

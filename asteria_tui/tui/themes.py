@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from textual.app import App
 from textual.theme import Theme
 
 DARK = Theme(
@@ -53,3 +56,10 @@ LIGHT = Theme(
         "text-warning": "#8a5a00",
     },
 )
+
+
+def use_theme(app: App[Any], wanted: str) -> None:
+    """Adds our themes to an app and takes the wanted one, the dark one of ours where there is none of that name."""
+    app.register_theme(DARK)
+    app.register_theme(LIGHT)
+    app.theme = wanted if wanted in app.available_themes else DARK.name
