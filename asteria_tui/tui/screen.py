@@ -21,7 +21,7 @@ from asteria_tui.state import State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ALL, Situation, bindings
-from asteria_tui.tui.borders import MovableBorders
+from asteria_tui.tui.borders import MEDIUM, TALL, WIDE, MovableBorders
 from asteria_tui.tui.panels.panel import Panel, Waiting
 from asteria_tui.tui.panels.pipeline import PipelinePanel
 from asteria_tui.tui.panels.server import ServerPanel
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 AROUND = 12
 """Log records shown on each side of a failure."""
 PANEL_STYLES = Path(__file__).parent / "panels.tcss"
-WIDTHS = [(0, "-too-narrow"), (40, "-narrow"), (80, "-medium"), (120, "-wide")]
-HEIGHTS = [(0, "-too-short"), (10, "-short"), (20, "-tall")]
+WIDTHS = [(0, "-too-narrow"), (40, "-narrow"), (MEDIUM, "-medium"), (WIDE, "-wide")]
+HEIGHTS = [(0, "-too-short"), (10, "-short"), (TALL, "-tall")]
 
 
 class Workbench(MovableBorders):
