@@ -109,18 +109,17 @@ class Hits:
         self._end = after
         return True
 
-    def forget_deleted(self) -> int:
-        """Leaves out the lines that the index has lost at its beginning; gives the number of hits among them."""
+    def forget_deleted(self) -> None:
+        """Leaves out the lines that the index has lost at its beginning."""
         first = self.index.first
         if first <= self._first:
-            return 0
+            return
         count = bisect_left(self, first)
         kept = max(0, len(self._before) - count)
         del self._after[: max(0, count - len(self._before))]
         del self._before[kept:]
         self._first = first
         self._start, self._end = max(self._start, first), max(self._end, first)
-        return count
 
     def hide(self, lines: array[int]) -> None:
         """Leaves out some lines, given in order, that lie near one another."""
