@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from unittest import mock
@@ -19,6 +20,7 @@ from asteria_tui.events import Cause, Event, Frame
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.preferences import Remembered, Settings
+from tests.conftest import COMMAND, FREE_PORTS, ROOT
 
 NOW = 1_790_000_000.0
 RECORD = '{{"t":{at},"l":"{level}","th":"{thread}","lg":"{logger}","m":"{text}","x":""}}\n'
@@ -198,6 +200,31 @@ def write_log(project, count=60, *, extra: str = "") -> Path:
             )
         lines.write(extra)
     return file
+
+
+HANDLER = """
+import json
+class Handler:
+    def initialize(self, context):
+        pass
+    def handle(self, data, context):
+        return [{"score": 0.25} for _ in data]
+"""
+"""A handler that a real server takes."""
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch) -> Iterator[Path]:
+    """What a real server is started for, on free ports; asteria.toml is left to the test."""
+    for name, value in FREE_PORTS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "handler.py").write_text(HANDLER)
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "first.json").write_text('{"a": 1}')
+    yield tmp_path
+    if (tmp_path / ".asteria").exists():
+        subprocess.run([*COMMAND, "down", "-C", str(tmp_path)], check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,28 +21,13 @@ from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.preferences import Settings
 from asteria_tui.tui.widgets.link import Link
 from tests.benchmarks.terminal import Terminal
-from tests.conftest import COMMAND, FREE_PORTS, ROOT
-
-HANDLER = """
-class Handler:
-    def initialize(self, context):
-        pass
-    def handle(self, data, context):
-        return [{"score": 0.25} for _ in data]
-"""
+from tests.conftest import COMMAND, ROOT
+from tests.tui.conftest import HANDLER
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Iterator[Path]:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name, value in FREE_PORTS.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "handler.py").write_text(HANDLER)
-    (tmp_path / "samples").mkdir()
-    (tmp_path / "samples" / "first.json").write_text('{"a": 1}')
-    yield tmp_path
-    if (tmp_path / ".asteria").exists():
-        subprocess.run([*COMMAND, "down", "-C", str(tmp_path)], check=True, capture_output=True)
+def folder(served) -> Path:
+    return served
 
 
 def _files(folder: Path) -> set[str]:

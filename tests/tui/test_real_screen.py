@@ -8,40 +8,40 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import psutil
 import pytest
+from textual.pilot import Pilot
 
 from asteria_tui.errors import ExitCode
 from asteria_tui.session import Session, open_project
 from asteria_tui.targets.target import load_record
 from asteria_tui.tui.app import AsteriaApp
 from tests.benchmarks.terminal import Terminal
-from tests.conftest import COMMAND, FREE_PORTS, ROOT
+from tests.conftest import COMMAND
+from tests.tui.conftest import HANDLER
 
 pytestmark = pytest.mark.torchserve
-HANDLER = """
-import json
-class Handler:
-    def initialize(self, context):
-        pass
-    def handle(self, data, context):
-        return [{"score": 0.25} for _ in data]
-"""
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Iterator:
-    for name, value in FREE_PORTS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    (tmp_path / "asteria.toml").write_text('[models.sample]\nhandler = "handler.py"\nsamples = "samples"\n')
-    (tmp_path / "handler.py").write_text(HANDLER)
-    (tmp_path / "samples").mkdir()
-    (tmp_path / "samples" / "first.json").write_text('{"a": 1}')
-    yield tmp_path
-    subprocess.run([*COMMAND, "down", "-C", str(tmp_path)], check=True, capture_output=True)
+def folder(served):
+    (served / "asteria.toml").write_text('[models.sample]\nhandler = "handler.py"\nsamples = "samples"\n')
+    return served
+
+
+@asynccontextmanager
+async def _opened(folder) -> AsyncIterator[Pilot]:
+    session = Session(open_project(folder))
+    app = AsteriaApp(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _until(pilot, lambda: app.is_filled)
+        yield pilot
+    await app.stop_watching()
+    await app.jobs.finish()
+    session.close()
 
 
 async def _until(pilot, holds, seconds=120):
@@ -54,10 +54,8 @@ async def _until(pilot, holds, seconds=120):
 # The server outlives the object that started it, and is meant to.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_up_a_broken_handler_and_its_root_cause(folder):
-    session = Session(open_project(folder))
-    app = AsteriaApp(session)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await _until(pilot, lambda: app.is_filled)
+    async with _opened(folder) as pilot:
+        app, session = pilot.app, pilot.app.session
         await pilot.press("u")
         await _until(pilot, lambda: not app.jobs.running() and session.state.predictions)
         await pilot.pause(0.2)
@@ -76,18 +74,13 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
 
         await _until(pilot, lambda: app.workbench.logs.causes)
         assert app.workbench.logs.causes[-1].frame.line == 5
-    await app.stop_watching()
-    await app.jobs.finish()
-    session.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folder, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/no-engine.sock")
-    session = Session(open_project(folder))
-    app = AsteriaApp(session)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await _until(pilot, lambda: app.is_filled)
+    async with _opened(folder) as pilot:
+        app, session = pilot.app, pilot.app.session
         await pilot.press("L")
         await _until(pilot, lambda: app.screen is not app.workbench)
         await pilot.press("d")
@@ -114,9 +107,6 @@ async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folde
         await pilot.pause(0.2)
         assert session.state.failure is None
         assert app.workbench.panel("pipeline").query_one("Static").content.plain.count("✔") == 6
-    await app.stop_watching()
-    await app.jobs.finish()
-    session.close()
 
 
 def test_a_terminal_that_is_closed_leaves_a_whole_server(folder):
