@@ -48,7 +48,7 @@ class AsteriaError(Exception):
         self.hint = hint
         self.cause: Any = None
         """The `events.Cause` that the log tells, where it tells one."""
-        self.is_told = False
+        self.is_reported = False
         """Whether an event has told it to the user already."""
 
 

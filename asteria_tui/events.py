@@ -198,7 +198,7 @@ class StageFailed(Event, frozen=True, kw_only=True):
     cause: Cause | None = None
 
 
-class Noticed(Event, frozen=True, kw_only=True):
+class WarningRaised(Event, frozen=True, kw_only=True, tag="noticed"):
     """Something the user should know that stops nothing."""
 
     text: str
@@ -295,7 +295,7 @@ AnyEvent = (
     | StageProgressed
     | StageFinished
     | StageFailed
-    | Noticed
+    | WarningRaised
     | CommandRan
     | ArchiveBuilt
     | StoresCompared

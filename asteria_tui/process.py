@@ -171,14 +171,14 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
 
 async def lock(file: IO[str], waiting: Callable[[], object] = lambda: None) -> None:
     """Takes the lock of an open file, until it is closed; `waiting` is called once when another process has it."""
-    is_told = False
+    is_reported = False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not is_told:
+            if not is_reported:
                 waiting()
-            is_told = True
+            is_reported = True
             await asyncio.sleep(LOCK_POLL)
         else:
             return

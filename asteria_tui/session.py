@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from asteria_tui.server.client import Client
     from asteria_tui.targets.target import ServerRecord, Target
     from asteria_tui.workflow.discovery import Discovery
-    from asteria_tui.workflow.stage import Work
+    from asteria_tui.workflow.stage import Context
 
 WORKER_TIMEOUT = 300.0
 """Seconds for a call that waits for workers to load a model of any size."""
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Events that may wait for a slow reader; beyond that log batches are dropped, never anything else."""
 
 
@@ -146,10 +146,10 @@ class Session:
         return open_target(self.project)
 
     @cached_property
-    def work(self) -> Work:
-        from asteria_tui.workflow.stage import Work
+    def work(self) -> Context:
+        from asteria_tui.workflow.stage import Context
 
-        return Work(self.project, self.target, self.emit)
+        return Context(self.project, self.target, self.emit)
 
     @property
     def records_file(self) -> Path:
@@ -183,7 +183,7 @@ class Session:
         self.state = reduce(self.state, event)
         if isinstance(event, Predicted):
             remember(self.project.state_dir, event)
-        if isinstance(event, LogBatch) and len(self._waiting) >= MOST_WAITING:
+        if isinstance(event, LogBatch) and len(self._waiting) >= MAX_WAITING:
             return
         self._waiting.append(event)
         self._news.set()
@@ -208,7 +208,7 @@ class Session:
         try:
             return await action or ExitCode.DONE
         except AsteriaError as error:
-            if not error.is_told:
+            if not error.is_reported:
                 from asteria_tui.workflow.stage import failure
 
                 self.emit(failure(error, stage))
@@ -275,14 +275,14 @@ class Session:
     async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
         """Sends one payload to a model of the project, or to any other that the server has."""
         from asteria_tui.workflow.predict import predict
-        from asteria_tui.workflow.stage import Attached, open_watch
+        from asteria_tui.workflow.stage import ServerConnection, open_watch
 
         record = await self.running()
         name = name or self.project.model()[0]
         settings = self.project.settings.models.get(name, ModelSettings())
         async with self.work.client(record) as client:
             watch = open_watch(self.work, look_back=0)
-            return await predict(Attached(self.work, client, watch), name, payload, settings)
+            return await predict(ServerConnection(self.work, client, watch), name, payload, settings)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -295,9 +295,9 @@ class Session:
 
     async def status(self) -> ExitCode:
         """What runs and whether it is well, as events; UNWELL when it is not."""
-        from asteria_tui.workflow.look import look
+        from asteria_tui.workflow.status import check_status
 
-        return await look(self.work)
+        return await check_status(self.work)
 
     async def causes(self) -> tuple[Cause, ...]:
         """Every cause that the current log tells, each once, the newest last; read by a thread."""
@@ -309,10 +309,10 @@ class Session:
 
     def source_of(self, traceback: str, model: str | None) -> tuple[str, int] | None:
         """The file and line of the project that a traceback in the log came from; None if none is the project's."""
-        from asteria_tui.archive.own_files import own_files
+        from asteria_tui.archive.source_map import source_map
         from asteria_tui.logs.cause import telling_frame
 
-        frame = telling_frame(traceback, model, own_files(self.project))
+        frame = telling_frame(traceback, model, source_map(self.project))
         return (frame.file, frame.line) if frame is not None and frame.is_project else None
 
     async def monitor(self) -> None:
@@ -358,7 +358,7 @@ class Session:
 
     async def _manage(self, act: Callable[[Client], Awaitable[object]]) -> None:
         """One call of the management API, then the models as they are after it."""
-        from asteria_tui.workflow.look import show_models
+        from asteria_tui.workflow.status import show_models
 
         record = await self.running()
         async with self.work.client(record) as client:

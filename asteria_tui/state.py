@@ -44,7 +44,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     stores: events.StoresCompared | None = None
     metrics: dict[str, float] = {}
     predictions: tuple[Predicted, ...] = ()
-    notices: tuple[events.Noticed, ...] = ()
+    notices: tuple[events.WarningRaised, ...] = ()
     commands: tuple[events.CommandRan, ...] = ()
 
     @property
@@ -139,6 +139,6 @@ _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
     events.StoresCompared: _replace(stores=lambda _, event: event),
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),
     events.Predicted: _replace(predictions=lambda state, event: (*state.predictions, event)[-PREDICTIONS_KEPT:]),
-    events.Noticed: _replace(notices=lambda state, event: (*state.notices, event)[-NOTICES_KEPT:]),
+    events.WarningRaised: _replace(notices=lambda state, event: (*state.notices, event)[-NOTICES_KEPT:]),
     events.CommandRan: _replace(commands=lambda state, event: (*state.commands, event)[-COMMANDS_KEPT:]),
 }

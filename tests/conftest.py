@@ -40,7 +40,7 @@ FREE_PORTS = {
     for name in ("INFERENCE", "MANAGEMENT", "METRICS", "GRPC_INFERENCE", "GRPC_MANAGEMENT")
 }
 COMMAND = [sys.executable, "-m", "asteria_tui"]
-LONGEST = 180
+MAX_SECONDS = 180
 """Seconds after which a command of ours hangs; the longest takes about 15 on two busy cores."""
 
 
@@ -97,7 +97,7 @@ class Folder:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=LONGEST,
+            timeout=MAX_SECONDS,
             check=False,
         )
         done = Done(ended.returncode, ended.stdout, ended.stderr)

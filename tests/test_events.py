@@ -15,7 +15,7 @@ EVENTS: list[Event] = [
     events.StageProgressed(stage="package", done=1, total=2, unit="B"),
     events.StageFinished(stage="package", summary="1 MB", seconds=0.1),
     events.StageFailed(stage="ready", title="no", cause=CAUSE),
-    events.Noticed(text="mind"),
+    events.WarningRaised(text="mind"),
     events.CommandRan(command="java"),
     events.ArchiveBuilt(model="m", path="m.mar", sha256="0" * 64, size=1, members=2),
     events.ServerChanged(state="running"),

@@ -15,7 +15,7 @@ from typing import Annotated, get_args
 import msgspec
 import typer
 
-from asteria_tui.archive.own_files import own_files
+from asteria_tui.archive.source_map import source_map
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import print_value
 from asteria_tui.cli.run import cancel_on_signals
@@ -71,7 +71,7 @@ def logs(
     )
     if tracebacks:
         _refuse_beside_tracebacks({"-f": follow, "-n": lines is not None, "--level": level, "--source": source})
-        return _print_causes(causes(files, own_files(project), wanted), options)
+        return _print_causes(causes(files, source_map(project), wanted), options)
     if request:
         return asyncio.run(_print_request(project, files, request, options))
     last = lines if lines is not None or since is not None else DEFAULT_LINES
@@ -121,7 +121,7 @@ async def _print_request(project: Project, files: list[Log], request_id: str, op
             detail="it is neither among the last answers of this project nor in the log",
             hint="`asteria-tui predict --json` shows the request_id of an answer; --run -1 looks into an earlier run",
         )
-    traced = trace(await _around(files, answer), answer, own_files(project))
+    traced = trace(await _around(files, answer), answer, source_map(project))
     _printer(options)(LogBatch(records=traced.records))
     if traced.cause is not None:
         _print_causes([traced.cause], options)

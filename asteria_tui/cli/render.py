@@ -35,7 +35,7 @@ class Renderer:
             events.StageProgressed: self._progressed,
             events.StageFinished: self._finished,
             events.StageFailed: self._failed,
-            events.Noticed: lambda event: self.say(f" ! {event.text}{_hint(event.hint)}"),
+            events.WarningRaised: lambda event: self.say(f" ! {event.text}{_hint(event.hint)}"),
             events.CommandRan: self._ran,
             events.Predicted: self._predicted,
         }

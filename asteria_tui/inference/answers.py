@@ -12,7 +12,7 @@ FILE = "answers.jsonl"
 KEPT = 50
 LARGEST_BODY = 64 * 1024
 """Bytes of a body that is kept; a larger one is remembered without it."""
-MOST_BYTES = 4 * 2**20
+MAX_BYTES = 4 * 2**20
 """The file is cut back to the last answers when it grows beyond this."""
 
 
@@ -24,7 +24,7 @@ def remember(directory: Path, answer: Predicted) -> None:
     try:
         with file.open("ab") as lines:
             lines.write(encode(answer) + b"\n")
-        if file.stat().st_size > MOST_BYTES:
+        if file.stat().st_size > MAX_BYTES:
             kept = recall(directory)
             partial = file.with_suffix(".partial")
             partial.write_bytes(b"".join(encode(one) + b"\n" for one in kept))

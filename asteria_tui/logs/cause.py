@@ -27,7 +27,7 @@ _STANDARD = re.compile(r".*/python\d[\d.]*/(?P<package>[^/]+?)(?:\.py)?(?:/|$)")
 _FROZEN = re.compile(r"<frozen (?P<package>\w+)")
 
 
-class Sources(msgspec.Struct, frozen=True):
+class SourceMap(msgspec.Struct, frozen=True):
     """Where the user's own files are, for paths as a worker sees them."""
 
     members: Mapping[str, Mapping[str, str]] = {}
@@ -51,7 +51,7 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 Locate = Callable[[str], str | None]
-"""`Sources.own` for one model."""
+"""`SourceMap.own` for one model."""
 
 
 class Raised(msgspec.Struct):
@@ -70,9 +70,9 @@ def chain(text: str, locate: Locate) -> list[Raised]:
     return [raised for part in _parts(text.split("\n")) for raised in _raised(part, locate)]
 
 
-def cause_of(block: Block, sources: Sources | None = None) -> Cause:
+def cause_of(block: Block, sources: SourceMap | None = None) -> Cause:
     """The root cause that `block` tells."""
-    locate = functools.partial((sources or Sources()).own, model=block.model)
+    locate = functools.partial((sources or SourceMap()).own, model=block.model)
     raised = chain(block.text, locate)
     root = raised[0] if raised else Raised("", "", [])
     frame = _telling(raised)
@@ -90,7 +90,7 @@ def cause_of(block: Block, sources: Sources | None = None) -> Cause:
     )
 
 
-def telling_frame(traceback: str, model: str | None, sources: Sources) -> Frame | None:
+def telling_frame(traceback: str, model: str | None, sources: SourceMap) -> Frame | None:
     """The frame that tells most of a traceback: see `Cause.frame`."""
     return _telling(chain(traceback, functools.partial(sources.own, model=model)))
 

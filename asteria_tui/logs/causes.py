@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from asteria_tui.events import Cause, LogRecord, Phase
-from asteria_tui.logs.cause import Sources, cause_of
+from asteria_tui.logs.cause import SourceMap, cause_of
 from asteria_tui.logs.traceback import SILENCE, Block, Joiner
 
 # What the server itself says of a worker (WorkerThread.java of TorchServe 0.12.0, facts section 6).
@@ -51,8 +51,8 @@ _Key = tuple[object, ...]
 class Causes:
     """Feed it the records of a server; `rows` are its causes, each once, the newest last."""
 
-    def __init__(self, sources: Sources | None = None) -> None:
-        self.sources = sources or Sources()
+    def __init__(self, sources: SourceMap | None = None) -> None:
+        self.sources = sources or SourceMap()
         self._joiner = Joiner()
         self._rows: dict[_Key, Cause] = {}
         self._phases: dict[str, Phase] = {}
@@ -245,7 +245,7 @@ class TellingParts:
         return before + data
 
 
-def causes(records: Iterable[LogRecord], sources: Sources | None = None) -> Iterator[Cause]:
+def causes(records: Iterable[LogRecord], sources: SourceMap | None = None) -> Iterator[Cause]:
     """The causes that `records` tell, each once with its count, the newest last."""
     seen = Causes(sources)
     seen.feed(records)

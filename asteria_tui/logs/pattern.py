@@ -16,7 +16,7 @@ from asteria_tui.errors import ConfigError
 if TYPE_CHECKING:
     import regex
 
-LONGEST = 0.1
+MAX_SECONDS = 0.1
 """Seconds that one text may take."""
 
 
@@ -37,11 +37,11 @@ def compiled(pattern: str) -> regex.Pattern[str]:
 def holds(pattern: str, text: str) -> bool:
     """Whether some part of `text` matches; raises ConfigError."""
     try:
-        return compiled(pattern).search(text, timeout=LONGEST) is not None
+        return compiled(pattern).search(text, timeout=MAX_SECONDS) is not None
     except TimeoutError as error:
         raise ConfigError(
             f"{pattern} takes too long on this log",
-            detail=f"it was given up after {LONGEST} s on a text of {len(text):,} characters",
+            detail=f"it was given up after {MAX_SECONDS} s on a text of {len(text):,} characters",
             hint="repetitions within repetitions, such as (a+)+, are what takes long",
         ) from error
 
@@ -50,6 +50,6 @@ def spans(pattern: str, text: str) -> list[tuple[int, int]]:
     """Where `text` matches, as far as that is found in time."""
     found: list[tuple[int, int]] = []
     with contextlib.suppress(TimeoutError):
-        matches = compiled(pattern).finditer(text, timeout=LONGEST)
+        matches = compiled(pattern).finditer(text, timeout=MAX_SECONDS)
         found.extend(match.span() for match in matches if match.end() > match.start())
     return found

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from msgspec import structs
 
 from asteria_tui.events import Cause, LogBatch, LogRecord
-from asteria_tui.logs.cause import Sources
+from asteria_tui.logs.cause import SourceMap
 from asteria_tui.logs.causes import Causes, TellingParts
 from asteria_tui.logs.filter import Filter, might_hold
 from asteria_tui.logs.follow import follow
@@ -193,7 +193,7 @@ async def records(
             await asyncio.sleep(0)
 
 
-def causes(logs: Sequence[Log], sources: Sources | None = None, filter_: Filter | None = None) -> list[Cause]:
+def causes(logs: Sequence[Log], sources: SourceMap | None = None, filter_: Filter | None = None) -> list[Cause]:
     """The causes that `logs` tell, each once with its count, the newest last.
 
     Of `filter_` holds what concerns a cause: worker, model, since, and `grep` of its headline.

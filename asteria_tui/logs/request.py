@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from asteria_tui.events import Cause, LogRecord, Predicted
-from asteria_tui.logs.cause import Sources
+from asteria_tui.logs.cause import SourceMap
 from asteria_tui.logs.causes import Causes
 
 _ACCESS = re.compile(r'\S+ "(?P<method>\S+) (?P<uri>.*) \S+" (?P<status>\d{1,3}) (?P<milliseconds>\d+)$')
@@ -31,7 +31,7 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause | None = None
 
 
-def trace(records: Iterable[LogRecord], predicted: Predicted, sources: Sources | None = None) -> Traced:
+def trace(records: Iterable[LogRecord], predicted: Predicted, sources: SourceMap | None = None) -> Traced:
     """What `records`, which span the time of the request, say of the answer `predicted`."""
     end = predicted.at + _SLACK
     start = predicted.at - predicted.milliseconds / 1000 - _SLACK
@@ -68,7 +68,7 @@ def _access(near: Sequence[LogRecord], predicted: Predicted, worker: str | None)
     return min(fitting, key=lambda record: abs((record.time or 0.0) - predicted.at), default=None)
 
 
-def _cause(said: Sequence[LogRecord], at: float, sources: Sources | None) -> Cause | None:
+def _cause(said: Sequence[LogRecord], at: float, sources: SourceMap | None) -> Cause | None:
     """The failure that the worker told nearest to the answer."""
     seen = Causes(sources)
     seen.feed(said)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from asteria_tui.events import Cause, LogRecord
-from asteria_tui.logs.cause import Sources
+from asteria_tui.logs.cause import SourceMap
 from asteria_tui.logs.causes import Causes, TellingParts
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import Parser
@@ -22,7 +22,7 @@ _READY = "WORKER_STARTED -> WORKER_MODEL_LOADED"
 class CauseWatch:
     """Each `poll` reads what was written since the one before, through rotation and truncation."""
 
-    def __init__(self, logs: Path, sources: Callable[[], Sources], look_back: int = LOOK_BACK) -> None:
+    def __init__(self, logs: Path, sources: Callable[[], SourceMap], look_back: int = LOOK_BACK) -> None:
         """`sources` is asked for when there is something to lead back to them; most requests go well."""
         file = logs / RECORDS_FILE
         size = file.stat().st_size if file.exists() else 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CALL_TIMEOUT = 15.0
 """Seconds, for management calls that start no worker."""
-MOST_MODELS = 100
+MAX_MODELS = 100
 """TorchServe's own limit of a page (facts/torchserve section 2)."""
 
 
@@ -48,7 +48,7 @@ class Client:
     async def models(self) -> list[Model]:
         """Every registered version of every model, workers included."""
         names: list[str] = []
-        parameters: dict[str, str | int] = {"limit": MOST_MODELS}
+        parameters: dict[str, str | int] = {"limit": MAX_MODELS}
         while True:
             page = (await self._manage("GET", "/models", parameters)).body
             names += [item["modelName"] for item in page["models"]]

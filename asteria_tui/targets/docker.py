@@ -24,7 +24,7 @@ import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ServerError, TargetError
-from asteria_tui.events import CommandRan, Emit, Noticed, ServerChanged, StageProgressed
+from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed, WarningRaised
 from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
 from asteria_tui.process import uninterrupted
 from asteria_tui.targets import container_console as console
@@ -85,7 +85,9 @@ class DockerTarget:
             setup = await self._to_its_end(lambda client: self._start(client, models, image))
             emit(CommandRan(command=setup.spec.command_line()))
             if setup.spec.layout.said:
-                emit(Noticed(text=f"{image} {setup.spec.layout.said}; asteria-tui starts TorchServe itself in it"))
+                emit(
+                    WarningRaised(text=f"{image} {setup.spec.layout.said}; asteria-tui starts TorchServe itself in it")
+                )
             await until_started(self._console, self._how_it_ended, emit)
         except BaseException:
             # Also when interrupted: whoever started it and can't hand it over ends it. Java hears no SIGTERM yet.

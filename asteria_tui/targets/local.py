@@ -48,7 +48,7 @@ from asteria_tui.targets.target import (
     server_dir,
 )
 
-LONGEST_TEMPORARY = 80
+MAX_TEMPORARY = 80
 """Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107 (section 0 item 11)."""
 
 
@@ -160,7 +160,7 @@ class LocalTarget:
     def _make_temporary(self) -> Path:
         """Private to this server; beside its state where the path is short enough for Unix sockets."""
         temporary = self.directory / "tmp"
-        if len(os.fsencode(temporary)) <= LONGEST_TEMPORARY:
+        if len(os.fsencode(temporary)) <= MAX_TEMPORARY:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(mode=0o700)
             return temporary

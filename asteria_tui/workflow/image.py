@@ -7,17 +7,17 @@ import platform
 import threading
 from pathlib import Path
 
-from asteria_tui.events import Noticed, StageProgressed
+from asteria_tui.events import StageProgressed, WarningRaised
 from asteria_tui.targets import container_run, image
 from asteria_tui.targets.engine import in_daemon_thread
 from asteria_tui.targets.image import BuildProgress, BuiltImage
-from asteria_tui.workflow.stage import Work, stage
+from asteria_tui.workflow.stage import Context, stage
 
 CPU_HINT = "`--torch-index URL` names an index with CPU builds, `--wheelhouse DIR` takes local wheels"
 
 
 async def build_image(
-    work: Work, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
+    work: Context, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
 ) -> BuiltImage:
     """Builds `[docker] image` unless nothing changed; raises ConfigError, TargetError."""
     is_over = threading.Event()
@@ -31,7 +31,7 @@ async def build_image(
             raise asyncio.CancelledError
         if brings_cuda:
             brings_cuda = False
-            work.emit(Noticed(text="the public torch wheel for x86-64 brings gigabytes of CUDA", hint=CPU_HINT))
+            work.emit(WarningRaised(text="the public torch wheel for x86-64 brings gigabytes of CUDA", hint=CPU_HINT))
         work.emit(StageProgressed(stage="image", text=step.text, done=step.done, total=step.total, unit=step.unit))
 
     def build() -> BuiltImage:

@@ -14,14 +14,14 @@ from asteria_tui.errors import AsteriaError, TargetError
 from asteria_tui.events import Event, Key, KeysChanged, Model, ModelsChanged, ServerChanged
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
-from asteria_tui.workflow.look import ended, look
-from asteria_tui.workflow.stage import Work
+from asteria_tui.workflow.stage import Context
+from asteria_tui.workflow.status import check_status, ended
 
 PERIOD = 2.0
 """Seconds between two looks."""
 ASK_EVERY = 60.0
 """Seconds after which the server is asked though its log tells nothing: it may hang."""
-MOST_READ = 1 << 20
+MAX_READ = 1 << 20
 """Bytes of the log that one look reads."""
 # In the log of a server that starts, loses, gets or gives away a worker or a model, or a key (facts, section 4).
 TELLING = (b"WORKER_", b"POST /models", b"PUT /models", b"DELETE /models", b"GET /token", b"Worker died")
@@ -38,60 +38,62 @@ class Known(Protocol):
     def keys(self) -> tuple[Key, ...]: ...
 
 
-async def monitor(work: Callable[[], Work], known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+async def monitor(work: Callable[[], Context], known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
     """Looks at once, then every `PERIOD`; never ends by itself.
 
     Process and key file are looked at each time. The models are asked for only when the log tells of something that
     may have changed them: each question leaves lines in that log, and an idle server stays silent.
     """
-    load, telling = Load(), Telling()
+    usage, activity = ResourceUsage(), LogActivity()
     seen: tuple[int, ...] | None = None
     while True:
         # A target that can't be opened says so when an action needs it.
         with contextlib.suppress(TargetError):
             if not is_busy():
                 before, seen = seen, _signature(work())
-                if seen != before or (known().server.state != "stopped" and telling.has_news(work())):
-                    await _ask(work(), known, is_busy)
+                if seen != before or (known().server.state != "stopped" and activity.has_news(work())):
+                    await _refresh(work(), known, is_busy)
                 if known().server.state != "stopped":
-                    await _feel(work(), known, is_busy, load)
+                    await _sample_usage(work(), known, is_busy, usage)
         await asyncio.sleep(PERIOD)
 
 
-async def _ask(work: Work, known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+async def _refresh(work: Context, known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
     def emit(event: Event) -> None:
         # An action that began meanwhile knows better.
         if not is_busy() and is_news(event, known()):
             work.emit(event)
 
     try:
-        await look(msgspec.structs.replace(work, emit=emit))
+        await check_status(msgspec.structs.replace(work, emit=emit))
     except AsteriaError as error:
         emit(ServerChanged(state="unwell", target=work.project.settings.server.target, reason=error.title))
 
 
-async def _feel(work: Work, known: Callable[[], Known], is_busy: Callable[[], bool], load: Load) -> None:
+async def _sample_usage(
+    work: Context, known: Callable[[], Known], is_busy: Callable[[], bool], usage: ResourceUsage
+) -> None:
     """Whether it still lives, and what it uses; asks nothing of the server itself."""
     try:
         record = await work.target.find()
-        load.sample(await work.target.vitals(record) if record else None, record)
+        usage.sample(await work.target.vitals(record) if record else None, record)
     except AsteriaError:
         return  # the next question to the server says it better
     if is_busy():
         return
-    event = load.added(known().server) if record else ended(work)
+    event = usage.added(known().server) if record else ended(work)
     if is_news(event, known()):
         work.emit(event)
 
 
-class Telling:
+class LogActivity:
     """Whether the log grew by something that may have changed the models, or was silent for long."""
 
     def __init__(self) -> None:
         self._offset: int | None = None
         self._asked_at = time.monotonic()
 
-    def has_news(self, work: Work) -> bool:
+    def has_news(self, work: Context) -> bool:
         file = work.project.logs_dir / RECORDS_FILE
         try:
             size = file.stat().st_size
@@ -100,8 +102,8 @@ class Telling:
             elif size < self._offset:
                 self._offset = 0
             with file.open("rb") as log:
-                log.seek(max(self._offset, size - MOST_READ))
-                new = log.read(MOST_READ)
+                log.seek(max(self._offset, size - MAX_READ))
+                new = log.read(MAX_READ)
             self._offset = size
         except OSError:
             new = b""
@@ -127,7 +129,7 @@ def is_news(event: Event, known: Known) -> bool:
     return True
 
 
-class Load:
+class ResourceUsage:
     """The share of one core that the server used between two looks."""
 
     def __init__(self) -> None:
@@ -155,7 +157,7 @@ class Load:
         )
 
 
-def _signature(work: Work) -> tuple[int, ...]:
+def _signature(work: Context) -> tuple[int, ...]:
     """Changes whenever somebody starts or stops a server of this project."""
     try:
         status = (server_dir(work.project) / STATE_FILE).stat()

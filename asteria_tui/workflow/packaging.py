@@ -13,12 +13,12 @@ from asteria_tui.archive.sources import collect
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import ArchiveError, ConfigError
-from asteria_tui.events import ArchiveBuilt, Noticed
+from asteria_tui.events import ArchiveBuilt, WarningRaised
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.workflow.stage import Progress, Work, in_thread, stage
+from asteria_tui.workflow.stage import Context, Progress, in_thread, stage
 
 
-async def package(work: Work, models: dict[str, ModelSettings], archiver: Archiver = "own") -> list[ServedModel]:
+async def package(work: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> list[ServedModel]:
     """Builds each model's archive into the primary store and copies it to every mirror; raises ArchiveError."""
     store = work.project.primary_store
     try:
@@ -33,7 +33,7 @@ async def package(work: Work, models: dict[str, ModelSettings], archiver: Archiv
     return packaged
 
 
-async def _package_one(work: Work, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
+async def _package_one(work: Context, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
     target = work.project.primary_store / f"{name}.mar"
     async with stage(work.emit, "package", name) as report:
         if settings.archive is not None:
@@ -51,7 +51,7 @@ async def _package_one(work: Work, name: str, settings: ModelSettings, archiver:
             )
         if settings.requirements_file and not _installs_requirements(work):
             work.emit(
-                Noticed(
+                WarningRaised(
                     text=f"TorchServe ignores {settings.requirements_file} of {name}",
                     hint='install_py_dep_per_model = "true" under [server.properties] makes it install them',
                 )
@@ -73,7 +73,7 @@ async def _package_one(work: Work, name: str, settings: ModelSettings, archiver:
         )
 
 
-async def _take_ready(work: Work, name: str, settings: ModelSettings, target: Path) -> ServedModel:
+async def _take_ready(work: Context, name: str, settings: ModelSettings, target: Path) -> ServedModel:
     """A ready-made archive, copied into the store unless it is there already."""
     source = work.project.path(settings.archive or "")
     if not source.is_file():
@@ -91,7 +91,7 @@ async def _take_ready(work: Work, name: str, settings: ModelSettings, target: Pa
     return ServedModel(name=name, version=report.version or "1.0", file=target.name, sha256=sha256, settings=settings)
 
 
-async def fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
+async def fill_mirrors(work: Context, packaged: list[ServedModel]) -> None:
     """Copies to each mirror what is not equal there."""
     mirrors = _mirrors(work)
     async with stage(work.emit, "store") as report:
@@ -115,11 +115,11 @@ async def fill_mirrors(work: Work, packaged: list[ServedModel]) -> None:
         report.summary = f"{stores} of {stores} equal"
 
 
-def _mirrors(work: Work) -> list[Path]:
+def _mirrors(work: Context) -> list[Path]:
     return [work.project.path(name) for name in work.project.settings.stores.mirrors]
 
 
-def _installs_requirements(work: Work) -> bool:
+def _installs_requirements(work: Context) -> bool:
     """Off by default, and silent about it (facts/torchserve section 3, requirements)."""
     return work.project.settings.server.properties.get("install_py_dep_per_model", "").lower() == "true"
 

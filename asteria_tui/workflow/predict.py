@@ -11,8 +11,8 @@ from asteria_tui.errors import AsteriaError, InferenceError
 from asteria_tui.events import CommandRan, Predicted
 from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.server.answers import Answer, error_of
-from asteria_tui.workflow.ready import explained, for_memory, unavailable, watch_answer
-from asteria_tui.workflow.stage import Attached, StageReport, stage
+from asteria_tui.workflow.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
+from asteria_tui.workflow.stage import ServerConnection, StageReport, stage
 
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (facts/torchserve section 7)."""
@@ -20,24 +20,24 @@ ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
 
 
-async def predict(server: Attached, name: str, payload: Payload, settings: ModelSettings) -> Predicted:
+async def predict(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Predicted:
     """Sends one payload and emits the answer, good or bad; raises InferenceError, ServerError, TokenError."""
     async with stage(server.work.emit, "predict", name) as report:
         return await _predict(server, name, payload, settings, report)
 
 
-async def prove(server: Attached, name: str, settings: ModelSettings) -> Predicted | None:
-    """The same with the model's first sample; a model without one stays unproven, and that is said."""
+async def smoke_test(server: ServerConnection, name: str, settings: ModelSettings) -> Predicted | None:
+    """The same with the model's first sample; a model without one is not tested, and that is reported."""
     async with stage(server.work.emit, "predict", name) as report:
         payload = first_sample(server.work.project, settings)
         if payload is None:
-            report.summary = "unproven: no sample to send (samples in asteria.toml)"
+            report.summary = "not tested: no sample to send (samples in asteria.toml)"
             return None
         return await _predict(server, name, payload, settings, report)
 
 
 async def _predict(
-    server: Attached, name: str, payload: Payload, settings: ModelSettings, report: StageReport
+    server: ServerConnection, name: str, payload: Payload, settings: ModelSettings, report: StageReport
 ) -> Predicted:
     server.work.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
     begun = time.time()
@@ -63,7 +63,7 @@ async def _predict(
     return predicted
 
 
-async def _answer(server: Attached, name: str, payload: Payload, settings: ModelSettings) -> Answer:
+async def _answer(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Answer:
     sending = asyncio.ensure_future(
         server.client.predict(name, payload.content, payload.content_type, settings.response_timeout + ANSWER_SLACK)
     )
@@ -77,7 +77,7 @@ async def _answer(server: Attached, name: str, payload: Payload, settings: Model
         raise
 
 
-async def _error(server: Attached, name: str, answer: Answer, begun: float) -> AsteriaError:
+async def _error(server: ServerConnection, name: str, answer: Answer, begun: float) -> AsteriaError:
     asked = f"POST /predictions/{name}"
     if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.
@@ -85,9 +85,9 @@ async def _error(server: Attached, name: str, answer: Answer, begun: float) -> A
         return InferenceError(f"the model answered {answer.status}", detail=str(said), hint="mend the payload")
     error = error_of(answer, asked)
     if answer.type == "ServiceUnavailableException":
-        return await unavailable(server, name, error)
+        return await explain_503(server, name, error)
     if isinstance(error, InferenceError):
-        return await for_memory(server, await explained(server, error, name, begun, "inference", ""), begun)
+        return await with_oom_reason(server, await with_log_cause(server, error, name, begun, "inference", ""), begun)
     return error
 
 

@@ -12,7 +12,7 @@ import time
 from asteria_tui.errors import AsteriaError, InferenceError, ServerError
 from asteria_tui.events import Cause, Model, StageProgressed
 from asteria_tui.server.answers import Answer
-from asteria_tui.workflow.stage import Attached, caused, open_watch
+from asteria_tui.workflow.stage import ServerConnection, open_watch, with_cause
 
 POLL = 0.05
 """Seconds between two looks at the log, which is where news shows first."""
@@ -21,7 +21,7 @@ CAUSE_TIMEOUT = 2.0
 """Seconds that the log may lag behind an answer; a traceback ends with half a second of silence."""
 
 
-async def wait_ready(server: Attached, name: str, version: str, since: float, timeout: float) -> Model:
+async def wait_ready(server: ServerConnection, name: str, version: str, since: float, timeout: float) -> Model:
     """Waits until a worker of the model is READY; raises ServerError, with the cause as soon as it is known.
 
     What failed before `since` (seconds since the epoch) is mended by now, or another matter.
@@ -31,7 +31,7 @@ async def wait_ready(server: Attached, name: str, version: str, since: float, ti
     while True:
         cause = latest(server.watch.rows(), name, since, "load", "start")
         if cause is not None:
-            raise caused(ServerError(f"the worker of {name} does not start"), cause)
+            raise with_cause(ServerError(f"the worker of {name} does not start"), cause)
         waited = time.monotonic() - begun
         if waited - described >= DESCRIBE_EVERY or server.watch.saw_ready(name):
             described = waited
@@ -53,7 +53,7 @@ async def wait_ready(server: Attached, name: str, version: str, since: float, ti
         await asyncio.sleep(POLL)
 
 
-async def _describe(server: Attached, name: str, version: str) -> Model:
+async def _describe(server: ServerConnection, name: str, version: str) -> Model:
     try:
         return (await server.client.describe(name, version))[0]
     except AsteriaError as error:
@@ -62,18 +62,20 @@ async def _describe(server: Attached, name: str, version: str) -> Model:
         raise
 
 
-async def explained(server: Attached, error: AsteriaError, name: str, since: float, *phases: str) -> AsteriaError:
+async def with_log_cause(
+    server: ServerConnection, error: AsteriaError, name: str, since: float, *phases: str
+) -> AsteriaError:
     """The same failure with its cause, where the log tells one of after `since` within a moment."""
     end = time.monotonic() + CAUSE_TIMEOUT
     while time.monotonic() < end:
         cause = latest(server.watch.rows(), name, since, *phases)
         if cause is not None:
-            return caused(error, cause)
+            return with_cause(error, cause)
         await asyncio.sleep(POLL)
     return error
 
 
-async def for_memory(server: Attached, error: AsteriaError, since: float) -> AsteriaError:
+async def with_oom_reason(server: ServerConnection, error: AsteriaError, since: float) -> AsteriaError:
     """The same failure, told by the memory limit that a process was killed for since then: no log names it."""
     target = server.work.target
     record = await target.find()
@@ -100,7 +102,7 @@ def latest(causes: list[Cause], name: str, since: float, *phases: str) -> Cause 
     )
 
 
-async def watch_answer(server: Attached, name: str, answer: asyncio.Task[Answer]) -> None:
+async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task[Answer]) -> None:
     """Returns when `answer` is done; raises ServerError when it can't come any more.
 
     TorchServe queues a request to a crash-looping model and never answers it (facts, section 0 item 4).
@@ -125,10 +127,10 @@ async def watch_answer(server: Attached, name: str, answer: asyncio.Task[Answer]
         # A cause that a ready worker came after was mended: this worker may only be starting again.
         cause = latest(watch.rows(), name, watch.ready_at(name), "load", "start")
         if cause is not None and time.monotonic() - not_ready_since >= CAUSE_TIMEOUT:
-            raise caused(ServerError(f"no worker of {name} is ready, and the request would wait for ever"), cause)
+            raise with_cause(ServerError(f"no worker of {name} is ready, and the request would wait for ever"), cause)
 
 
-async def unavailable(server: Attached, name: str, error: AsteriaError) -> AsteriaError:
+async def explain_503(server: ServerConnection, name: str, error: AsteriaError) -> AsteriaError:
     """TorchServe has one text for "no worker" and "queue full"; describe tells them apart (section 7)."""
     models = await server.client.describe(name)
     if any(model.queue_capacity == 0 for model in models):

@@ -27,14 +27,14 @@ from asteria_tui.targets.target import (
     with_model,
 )
 from asteria_tui.workflow.packaging import package
-from asteria_tui.workflow.predict import prove
-from asteria_tui.workflow.ready import explained, for_memory, wait_ready
-from asteria_tui.workflow.stage import Attached, Work, open_watch, stage
+from asteria_tui.workflow.predict import smoke_test
+from asteria_tui.workflow.ready import wait_ready, with_log_cause, with_oom_reason
+from asteria_tui.workflow.stage import Context, ServerConnection, open_watch, stage
 
 LOCK_FILE = "lock"
 
 
-async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
+async def up(work: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
     """Package, store, start, ready, keys, predict; each stage raises its own errors.
 
     A server that this call started and that did not become ready, or whose start was interrupted, is stopped again.
@@ -44,7 +44,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
         record, is_new = await _started(work, served)
         is_all = models.keys() == work.project.settings.models.keys()
         try:
-            failures = await _proven(work, record, served, is_new=is_new, is_all=is_all)
+            failures = await _smoke_tested(work, record, served, is_new=is_new, is_all=is_all)
         except (AsteriaError, asyncio.CancelledError):
             if is_new:
                 await work.target.stop(work.emit)
@@ -54,7 +54,7 @@ async def up(work: Work, models: dict[str, ModelSettings], archiver: Archiver = 
             raise failures[0]
 
 
-async def down(work: Work) -> bool:
+async def down(work: Context) -> bool:
     """Ends the server and all that it left; False when none ran; raises TargetError."""
     async with locked(work), stage(work.emit, "stop") as report:
         was_running = await work.target.stop(work.emit)
@@ -64,13 +64,13 @@ async def down(work: Work) -> bool:
         return was_running
 
 
-async def restart(work: Work, models: dict[str, ModelSettings]) -> None:
+async def restart(work: Context, models: dict[str, ModelSettings]) -> None:
     await down(work)
     await up(work, models)
 
 
 @contextlib.asynccontextmanager
-async def locked(work: Work) -> AsyncIterator[None]:
+async def locked(work: Context) -> AsyncIterator[None]:
     """One of us at a time works on a project; the second waits, then finds the work done."""
     make_state_dir(work.project)
     with (work.project.state_dir / LOCK_FILE).open("a+") as file:
@@ -87,7 +87,7 @@ async def locked(work: Work) -> AsyncIterator[None]:
         yield
 
 
-async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
+async def _started(work: Context, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
     """The running server of this project, or a new one."""
     async with stage(work.emit, "start") as report:
         await _end_elsewhere(work)
@@ -106,7 +106,7 @@ async def _started(work: Work, models: Sequence[ServedModel]) -> tuple[ServerRec
         return record, not report.unchanged
 
 
-async def _end_elsewhere(work: Work) -> None:
+async def _end_elsewhere(work: Context) -> None:
     """A project has one server: choosing another target moves it."""
     record = load_record(work.project)
     if record is not None and record.target != work.project.settings.server.target:
@@ -114,7 +114,7 @@ async def _end_elsewhere(work: Work) -> None:
         await open_target(work.project, record.target).stop(work.emit)
 
 
-async def _serves_on(work: Work, record: ServerRecord) -> bool:
+async def _serves_on(work: Context, record: ServerRecord) -> bool:
     """Whether a running server can be kept: same settings, and it answers."""
     if record.fingerprint != work.target.fingerprint():
         return False
@@ -139,14 +139,14 @@ def running(record: ServerRecord) -> ServerChanged:
     )
 
 
-async def _proven(
-    work: Work, record: ServerRecord, models: list[ServedModel], *, is_new: bool, is_all: bool
+async def _smoke_tested(
+    work: Context, record: ServerRecord, models: list[ServedModel], *, is_new: bool, is_all: bool
 ) -> list[AsteriaError]:
     """The stages ready, keys and predict; returns what failed, and raises it when no model is ready at all."""
     failures: list[AsteriaError] = []
     async with work.client(record) as client:
         # The log of a server that runs on tells of failures that were mended long ago.
-        server = Attached(work, client, open_watch(work) if is_new else open_watch(work, look_back=0))
+        server = ServerConnection(work, client, open_watch(work) if is_new else open_watch(work, look_back=0))
         if is_all and not is_new:
             await _unload_removed(server, record)
         ready = []
@@ -163,13 +163,13 @@ async def _proven(
         work.emit(ModelsChanged(models=tuple(await client.models())))
         for model in ready:
             try:
-                await prove(server, model.name, model.settings)
+                await smoke_test(server, model.name, model.settings)
             except AsteriaError as error:
                 failures.append(error)
     return failures
 
 
-async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
+async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) -> None:
     async with stage(server.work.emit, "ready", model.name) as report:
         record = await server.work.target.find()
         if record is None:
@@ -183,7 +183,7 @@ async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
             found = found or await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
         except ServerError as error:
             await _end_retries(server, model)
-            told = await for_memory(server, error, begun)
+            told = await with_oom_reason(server, error, begun)
             if told is error:
                 raise
             raise told from error
@@ -191,7 +191,7 @@ async def _ready(server: Attached, model: ServedModel, *, is_new: bool) -> None:
         report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
 
 
-async def _served(server: Attached, record: ServerRecord, model: ServedModel) -> Model | None:
+async def _served(server: ServerConnection, record: ServerRecord, model: ServedModel) -> Model | None:
     """The model, if the very archive is loaded, served as wanted, and ready."""
     if record.models.get(model.name) != LoadedModel.of(model):
         return None
@@ -199,7 +199,7 @@ async def _served(server: Attached, record: ServerRecord, model: ServedModel) ->
     return next((one for one in found if one.is_ready and one.version == model.version), None)
 
 
-async def _unload_removed(server: Attached, record: ServerRecord) -> None:
+async def _unload_removed(server: ServerConnection, record: ServerRecord) -> None:
     """What was loaded for a model that is no longer in the project goes."""
     for name in record.models.keys() - server.work.project.settings.models.keys():
         await _unload(server, name)
@@ -207,7 +207,7 @@ async def _unload_removed(server: Attached, record: ServerRecord) -> None:
         save_record(server.work.project, record)
 
 
-async def _unload(server: Attached, name: str) -> None:
+async def _unload(server: ServerConnection, name: str) -> None:
     """Every version; the default one can only be removed last (facts/torchserve section 2)."""
     versions = await _versions(server, name)
     if versions:
@@ -216,7 +216,7 @@ async def _unload(server: Attached, name: str) -> None:
             await server.client.unregister(name, found.version)
 
 
-async def _load(server: Attached, record: ServerRecord, model: ServedModel) -> None:
+async def _load(server: ServerConnection, record: ServerRecord, model: ServedModel) -> None:
     """Registers an archive in place of what is loaded under its name; raises ServerError with its cause."""
     begun = time.time()
     await _unload(server, model.name)
@@ -229,23 +229,23 @@ async def _load(server: Attached, record: ServerRecord, model: ServedModel) -> N
         )
     except ServerError as error:
         await _end_retries(server, model)
-        raise await explained(server, error, model.name, begun, "load", "start") from error
+        raise await with_log_cause(server, error, model.name, begun, "load", "start") from error
     save_record(project, with_model(record, model.name, LoadedModel.of(model)))
 
 
-async def _versions(server: Attached, name: str) -> list[Model]:
+async def _versions(server: ServerConnection, name: str) -> list[Model]:
     with contextlib.suppress(ServerError):
         return await server.client.describe(name)
     return []
 
 
-async def _end_retries(server: Attached, model: ServedModel) -> None:
+async def _end_retries(server: ServerConnection, model: ServedModel) -> None:
     """TorchServe would start a broken worker again for five minutes (facts/torchserve section 6)."""
     with contextlib.suppress(AsteriaError):
         await server.client.unregister(model.name, model.version)
 
 
-async def show_keys(work: Work, client: Client, *, reveal: bool = False) -> str:
+async def show_keys(work: Context, client: Client, *, reveal: bool = False) -> str:
     """Emits the keys, masked unless `reveal`; returns in one line what there is."""
     if client.keys is None:
         return "token authorization is off"

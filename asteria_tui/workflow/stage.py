@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from asteria_tui.archive.own_files import own_files
+from asteria_tui.archive.source_map import source_map
 from asteria_tui.config import Project
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Emit, Stage, StageFailed, StageFinished, StageProgressed, StageStarted, Step
@@ -28,7 +28,7 @@ PROGRESS_EVERY = 0.1
 """Seconds between two facts about one long step."""
 
 
-class Work(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True):
     """What every workflow works on."""
 
     project: Project
@@ -43,20 +43,20 @@ class Work(msgspec.Struct, frozen=True):
         return Client(record.inference, record.management, keys)
 
 
-class Attached(msgspec.Struct, frozen=True):
+class ServerConnection(msgspec.Struct, frozen=True):
     """A running server that we talk to, and the causes in its log."""
 
-    work: Work
+    work: Context
     client: Client
     watch: CauseWatch
 
 
-def open_watch(work: Work, look_back: int = LOOK_BACK) -> CauseWatch:
+def open_watch(work: Context, look_back: int = LOOK_BACK) -> CauseWatch:
     """Of the current server's log, with the frames of unpacked archives led back to the project's own files."""
-    return CauseWatch(work.project.logs_dir, lambda: own_files(work.project), look_back)
+    return CauseWatch(work.project.logs_dir, lambda: source_map(work.project), look_back)
 
 
-def caused(error: AsteriaError, cause: Cause) -> AsteriaError:
+def with_cause(error: AsteriaError, cause: Cause) -> AsteriaError:
     """The same kind of error, told by its root in the log."""
     where = f"{cause.frame.file}:{cause.frame.line}" if cause.frame and cause.frame.is_project else ""
     told = type(error)(
@@ -83,7 +83,7 @@ async def stage(emit: Emit, name: Stage, model: str | None = None) -> AsyncItera
         yield report
     except AsteriaError as error:
         emit(failure(error, name, model, time.monotonic() - begun))
-        error.is_told = True
+        error.is_reported = True
         raise
     except asyncio.CancelledError:
         emit(

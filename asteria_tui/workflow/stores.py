@@ -17,10 +17,10 @@ from asteria_tui.server.client import Client
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import ContainerStore, ServerRecord, StoredArchive
 from asteria_tui.workflow.packaging import fill_mirrors
-from asteria_tui.workflow.stage import Work, stage
+from asteria_tui.workflow.stage import Context, stage
 
 
-async def compare_stores(work: Work, models: dict[str, ModelSettings]) -> ExitCode:
+async def compare_stores(work: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Emits the chain of each model; FAILED when a link is broken, as `cmp` says it."""
     record = await work.target.find()
     inside = await work.target.container_store()
@@ -38,7 +38,7 @@ async def compare_stores(work: Work, models: dict[str, ModelSettings]) -> ExitCo
     return ExitCode.FAILED if compared.first_broken else ExitCode.DONE
 
 
-def _places(work: Work, name: str, settings: ModelSettings) -> list[PlaceFound]:
+def _places(work: Context, name: str, settings: ModelSettings) -> list[PlaceFound]:
     """On this machine's disk: hashing, so in a thread."""
     project = work.project
     primary = project.primary_store / f"{name}.mar"
@@ -51,7 +51,7 @@ def _places(work: Work, name: str, settings: ModelSettings) -> list[PlaceFound]:
     ]
 
 
-def _source(work: Work, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
+def _source(work: Context, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
     if settings.archive is not None:
         [found] = compare([work.project.path(settings.archive)])
         return settings.archive, found
@@ -87,7 +87,7 @@ def _link(found: StoredArchive | None) -> StoreLink:
     return StoreLink(path=Path(), exists=True, sha256=found.sha256, modified_at=found.modified_at)
 
 
-async def _loaded(work: Work, record: ServerRecord, name: str) -> StoreLink:
+async def _loaded(work: Context, record: ServerRecord, name: str) -> StoreLink:
     """What the server has under that name; only what we had it load has a hash that we know."""
     loaded = record.models.get(name)
     async with work.client(record) as client:
@@ -99,7 +99,7 @@ async def _loaded(work: Work, record: ServerRecord, name: str) -> StoreLink:
     return StoreLink(path=Path(), exists=bool(found), sha256=loaded.sha256 if loaded and is_there else None)
 
 
-async def sync_stores(work: Work, models: dict[str, ModelSettings]) -> ExitCode:
+async def sync_stores(work: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Copies the primary store's archives to wherever they differ and has a hand-filled container load them."""
     served = [await asyncio.to_thread(_stored, work, name, settings) for name, settings in models.items()]
     await fill_mirrors(work, served)
@@ -110,7 +110,7 @@ async def sync_stores(work: Work, models: dict[str, ModelSettings]) -> ExitCode:
     return await compare_stores(work, models)
 
 
-def _stored(work: Work, name: str, settings: ModelSettings) -> ServedModel:
+def _stored(work: Context, name: str, settings: ModelSettings) -> ServedModel:
     [found] = compare([work.project.primary_store / f"{name}.mar"])
     if found.sha256 is None:
         raise ArchiveError(f"no archive at {found.path}", hint="`asteria-tui package` builds it")
@@ -119,7 +119,7 @@ def _stored(work: Work, name: str, settings: ModelSettings) -> ServedModel:
     )
 
 
-async def _fill_container(work: Work, inside: ContainerStore, model: ServedModel) -> None:
+async def _fill_container(work: Context, inside: ContainerStore, model: ServedModel) -> None:
     found = inside.archives.get(model.file)
     async with stage(work.emit, "store", model.name) as report:
         report.summary = f"{inside.container}:{inside.directory}/{model.file}"

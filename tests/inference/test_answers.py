@@ -11,7 +11,7 @@ def answer(number: int, **more) -> Predicted:
 
 
 def test_the_newest_answers_come_last_and_the_oldest_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(answers, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(answers, "MAX_BYTES", 20_000)
     for number in range(300):
         answers.remember(tmp_path, answer(number, request_id=f"r{number}"))
     found = answers.recall(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asteria_tui.events import Frame, LogRecord
-from asteria_tui.logs.cause import Sources, cause_of, folded
+from asteria_tui.logs.cause import SourceMap, cause_of, folded
 from asteria_tui.logs.causes import Causes, causes
 from asteria_tui.logs.parse import records
 from asteria_tui.logs.traceback import Block
@@ -15,7 +15,7 @@ UNPACKED = "/srv/demo/tmp/models/0123456789abcdef0123456789abcdef"
 
 
 def of(name, **sources):
-    return list(causes(records((SAMPLES / name).read_bytes().splitlines(keepends=True)), Sources(**sources)))
+    return list(causes(records((SAMPLES / name).read_bytes().splitlines(keepends=True)), SourceMap(**sources)))
 
 
 def block(text, **fields):
@@ -154,7 +154,7 @@ ModuleNotFoundError: No module named 'yaml'"""
 
 
 def test_only_the_projects_own_files_are_the_projects():
-    sources = Sources(members={"m": {"a/x.py": "src/a/x.py"}}, root="/home/me/project")
+    sources = SourceMap(members={"m": {"a/x.py": "src/a/x.py"}}, root="/home/me/project")
     assert sources.own(f"{UNPACKED}/a/x.py", "m") == "src/a/x.py"
     assert sources.own(f"{UNPACKED}/numpy.py", "m") is None
     assert sources.own(f"{UNPACKED}/handler.py", "other") == "handler.py"

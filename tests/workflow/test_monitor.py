@@ -13,8 +13,8 @@ from asteria_tui.state import State, reduce
 from asteria_tui.targets.server_config import Ports
 from asteria_tui.targets.target import ServerRecord, Vitals, save_record
 from asteria_tui.workflow import monitor as room
-from asteria_tui.workflow.monitor import Load, Telling, is_news, monitor
-from asteria_tui.workflow.stage import Work
+from asteria_tui.workflow.monitor import LogActivity, ResourceUsage, is_news, monitor
+from asteria_tui.workflow.stage import Context
 
 RUNNING = ServerChanged(at=1, state="running", pid=5, memory_bytes=100, cpu_percent=2)
 PORTS = Ports(inference=1, management=2, metrics=3, grpc_inference=4, grpc_management=5)
@@ -46,7 +46,7 @@ class World:
         self.events = []
         self.questions = 0
         self.is_busy = False
-        self.work = Work(self.target.project, self.target, self.emit)
+        self.work = Context(self.target.project, self.target, self.emit)
         monkeypatch.setattr(room, "PERIOD", 0)
         monkeypatch.setattr(room, "look", self.look)
 
@@ -102,7 +102,7 @@ async def test_a_record_of_a_new_server_is_looked_at(world):
 
 
 def test_only_lines_that_tell_of_a_change_make_it_ask(world, monkeypatch):
-    telling = Telling()
+    telling = LogActivity()
     world.log("start")
     telling.has_news(world.work)
     assert not telling.has_news(world.work)
@@ -132,7 +132,7 @@ def test_a_key_that_was_revealed_stays_so():
 def test_load_is_a_share_of_one_core(monkeypatch):
     now = iter([10.0, 12.0])
     monkeypatch.setattr(room.time, "monotonic", lambda: next(now))
-    load = Load()
+    load = ResourceUsage()
     load.sample(Vitals(memory_bytes=7, cpu_seconds=1.0), RECORD)
     assert load.added(RUNNING).cpu_percent is None
     load.sample(Vitals(memory_bytes=8, cpu_seconds=2.0), RECORD)

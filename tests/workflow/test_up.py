@@ -34,7 +34,7 @@ def test_ends_with_a_prediction_for_each_model_that_has_a_sample(shared: Folder)
 def test_a_model_without_a_sample_is_said_to_be_unproven(shared: Folder):
     last = shared.first_up.all("stage_finished")[-1]
     assert last["model"] == "tokenizer"
-    assert "unproven" in last["summary"]
+    assert "not tested" in last["summary"]
 
 
 def test_a_second_up_finds_everything_right_and_still_predicts(shared: Folder):
@@ -71,7 +71,7 @@ def test_serves_a_ready_made_archive_without_a_project(shared: Folder, make_fold
         (folder.path / name).unlink()
     archive = shared.path / "model_store/tokenizer.mar"
     done = folder.run("up", str(archive), "--json")
-    assert "unproven" in done.all("stage_finished")[-1]["summary"]
+    assert "not tested" in done.all("stage_finished")[-1]["summary"]
     # Every later command finds that server without a project file too.
     answer = folder.run("predict", "-d", '{"a": 1}')
     assert json.loads(answer.out) == {"echo": {"a": 1}}

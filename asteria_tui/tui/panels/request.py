@@ -26,11 +26,11 @@ from asteria_tui.tui.panels.panel import Panel, Text
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
 
-MOST_EDITED = 200_000
+MAX_EDITED = 200_000
 """Bytes of a sample that the editor takes; a larger or binary one is sent as it is."""
-LONGEST_LINE = 50_000
+MAX_LINE = 50_000
 """Characters of a line that the editor takes: it wraps and colours whole lines at each key."""
-MOST_SHOWN = 100_000
+MAX_SHOWN = 100_000
 """Characters of an answer that are formatted and shown."""
 
 Sample = tuple[str, str]
@@ -146,7 +146,7 @@ class RequestPanel(Panel):
         except UnicodeDecodeError:
             text = ""
         self._type = type_of(path)
-        if not text or len(content) > MOST_EDITED or max(map(len, text.splitlines())) > LONGEST_LINE:
+        if not text or len(content) > MAX_EDITED or max(map(len, text.splitlines())) > MAX_LINE:
             text, self._type = "", JSON_TYPE
             try:
                 self._file = (path, from_file(path, name))
@@ -260,9 +260,9 @@ def _outcome(state: State, last: Predicted | None, width: int, keys: KeyNames, *
 def _answer(last: Predicted | None, keys: KeyNames) -> Content:
     if last is None:
         return Content("")
-    body = "".join(answer_parts(last, MOST_SHOWN))
-    if len(body) > MOST_SHOWN:
-        body = f"{body[:MOST_SHOWN]}\n… and more; {keys['copy']} copies all"
+    body = "".join(answer_parts(last, MAX_SHOWN))
+    if len(body) > MAX_SHOWN:
+        body = f"{body[:MAX_SHOWN]}\n… and more; {keys['copy']} copies all"
     if last.cause is None:
         return Content(body)
     return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$foreground 60%"))

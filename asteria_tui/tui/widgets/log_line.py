@@ -6,7 +6,7 @@ from asteria_tui import wording
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.folds import Fold
 
-LONGEST = 4_000
+MAX_CHARACTERS = 4_000
 """Characters of one row; the details show all."""
 LEVEL_WIDTH = 5
 ORIGIN_WIDTH = 7
@@ -19,7 +19,7 @@ def columns(record: LogRecord) -> tuple[str, str, str, str]:
     at = f"{wording.clock(record.time)} " if record.time is not None else " " * 13
     origin = record.worker or record.source
     first, _, rest = record.text.strip("\n").partition("\n")
-    text = first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
+    text = first if len(first) <= MAX_CHARACTERS else f"{first[:MAX_CHARACTERS]}…"
     if rest:
         text += f"  ⏎ {rest.count(chr(10)) + 1} more"
     return at, f"{record.level[:LEVEL_WIDTH]:<{LEVEL_WIDTH}} ", f"{origin:<{ORIGIN_WIDTH}} ", text.expandtabs(4)

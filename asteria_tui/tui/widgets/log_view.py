@@ -19,7 +19,7 @@ from asteria_tui.logs.pattern import spans
 from asteria_tui.tui.log_rows import Change, LogRows
 from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks
 
-MOST_SELECTED = 20_000
+MAX_SELECTED = 20_000
 """Rows that one mouse selection copies."""
 
 
@@ -232,7 +232,7 @@ class LogView(ScrollView, can_focus=True):
             return None
         first = selection.start.y if selection.start else 0
         last = selection.end.y if selection.end else len(self.rows) - 1
-        last = min(last, len(self.rows) - 1, first + MOST_SELECTED)
+        last = min(last, len(self.rows) - 1, first + MAX_SELECTED)
         lines = [self._plain(row) for row in range(first, last + 1)]
         if not lines:
             return None

@@ -14,7 +14,7 @@ from asteria_tui.workflow.discovery.archiver_calls import Call, find_calls
 from asteria_tui.workflow.discovery.samples import find_samples, samples_of
 from asteria_tui.workflow.discovery.server_files import ServerFacts, read_model_config, read_server_files
 from asteria_tui.workflow.discovery.sources import find_models, model_name, unique_name, valid_name
-from asteria_tui.workflow.discovery.tree import MOST_FILES, Tree, base_name, folder
+from asteria_tui.workflow.discovery.tree import MAX_FILES, Tree, base_name, folder
 
 STORE_NAMES = {"model_store", "model-store", "modelstore"}
 CONFIG_NAMES = {f"model{dash}config.{suffix}" for dash in "-_" for suffix in ("yaml", "yml")}
@@ -139,7 +139,7 @@ def _take_archives(tree: Tree, draft: _Draft) -> None:
 
 
 def _nothing_found(tree: Tree, draft: _Draft) -> ConfigError:
-    seen = f"looked at {len(tree.files)} files" + (" and then stopped" if len(tree.files) >= MOST_FILES else "")
+    seen = f"looked at {len(tree.files)} files" + (" and then stopped" if len(tree.files) >= MAX_FILES else "")
     left_out = "".join(f"; {file}: {reason}" for file, reason in draft.left_out.items())
     return ConfigError(
         f"nothing in {tree.root} that TorchServe could serve",

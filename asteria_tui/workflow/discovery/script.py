@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 UNKNOWN = "$?"
 # Bounds for variables that name each other, and for files that are no scripts at all.
-MOST_ROUNDS = 5
-MOST_CHARACTERS = 8000
-MOST_CHARACTERS_OF_A_VALUE = 1000
-MOST_LOOP_TURNS = 50
+MAX_ROUNDS = 5
+MAX_CHARACTERS = 8000
+MAX_CHARACTERS_OF_A_VALUE = 1000
+MAX_LOOP_TURNS = 50
 
 _CONTINUED = re.compile(r"(?:\\|(?<=\s)`)\s*$")
 _OPTION_LINE = re.compile(r"\s+--[a-z]")
@@ -57,11 +57,11 @@ class Script:
                 yield number, turn
 
     def _expanded(self, text: str) -> str:
-        for _ in range(MOST_ROUNDS):
-            before, text = text, _REFERENCE.sub(self._value, text[:MOST_CHARACTERS])
+        for _ in range(MAX_ROUNDS):
+            before, text = text, _REFERENCE.sub(self._value, text[:MAX_CHARACTERS])
             if text == before:
                 break
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             text = _SUBSTITUTION.sub(UNKNOWN, text)
         return text
 
@@ -76,20 +76,20 @@ class Script:
         if (loop := _LOOP.match(line)) is not None:
             values = words((loop[2] or loop[4] or "").replace(",", " "))
             if values and not any(mark in value for value in values for mark in "*$?"):
-                self._loops[loop[1] or loop[3]] = values[:MOST_LOOP_TURNS]
+                self._loops[loop[1] or loop[3]] = values[:MAX_LOOP_TURNS]
         elif (assignment := _ASSIGNMENT.match(line)) is not None:
             name, blank, operator, given = assignment.groups()
             value = _assigned(given, is_spaced=bool(blank or operator))
             if operator == "+":
                 value = f"{self._values.get(name, '')} {value}"
             if operator != "?" or name not in self._values:
-                self._values[name] = value[:MOST_CHARACTERS_OF_A_VALUE]
+                self._values[name] = value[:MAX_CHARACTERS_OF_A_VALUE]
 
     def _turns(self, line: str) -> Iterator[str]:
         """The line once for each turn of the loops whose variables it names."""
         names = [name for name in self._loops if re.search(rf"\$[{{(]?{name}\b", line)]
         turns = itertools.product(*(self._loops[name] for name in names))
-        for values in itertools.islice(turns, MOST_LOOP_TURNS):
+        for values in itertools.islice(turns, MAX_LOOP_TURNS):
             turn = line
             for name, value in zip(names, values, strict=True):
                 pattern = rf"\$\{{{name}\}}|\$\({name}\)|\${name}\b"
@@ -136,7 +136,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     first, joined, is_open, is_array = 0, "", False, False
     for number, line in enumerate(text.splitlines(), 1):
         part = _CONTINUED.sub("", line)
-        if joined and (is_open or is_array or _OPTION_LINE.match(line)) and len(joined) < MOST_CHARACTERS:
+        if joined and (is_open or is_array or _OPTION_LINE.match(line)) and len(joined) < MAX_CHARACTERS:
             joined += f" {part.strip()}"
         else:
             if joined:

@@ -30,7 +30,7 @@ REMARKS = {
     "inference_port": "0 picks a free one",
 }
 HEAD = "# Written by `asteria-tui init` from what lies here; every value may be changed.\n"
-MODEL_WITHOUT_SAMPLES = '# samples = "samples"  # a folder of saved payloads; without one `up` ends unproven\n'
+MODEL_WITHOUT_SAMPLES = '# samples = "samples"  # a folder of saved payloads; without one `up` tests nothing\n'
 
 
 def to_toml(discovery: Discovery) -> str:

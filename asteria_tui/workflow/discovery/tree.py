@@ -6,9 +6,9 @@ import os
 from collections import defaultdict, deque
 from pathlib import Path
 
-MOST_FILES = 5000
-MOST_FILES_OF_ONE_DIRECTORY = 1000
-MOST_BYTES_OF_A_TEXT = 256 * 1024
+MAX_FILES = 5000
+MAX_FILES_OF_ONE_DIRECTORY = 1000
+MAX_BYTES_OF_A_TEXT = 256 * 1024
 UNWANTED_DIRECTORIES = {"__pycache__", "node_modules", "venv", "env", "site-packages", "__MACOSX"}
 
 
@@ -25,7 +25,7 @@ class Tree:
 
     def _walk(self) -> None:
         waiting = deque([""])
-        while waiting and len(self.files) < MOST_FILES:
+        while waiting and len(self.files) < MAX_FILES:
             here = waiting.popleft()
             directories, files = _listed(self.root / here)
             for name in directories:
@@ -34,7 +34,7 @@ class Tree:
                 self._by_name[name].append(path)
                 if not (self.root / path).is_symlink():
                     waiting.append(f"{path}/")
-            for name in files[: min(MOST_FILES_OF_ONE_DIRECTORY, MOST_FILES - len(self.files))]:
+            for name in files[: min(MAX_FILES_OF_ONE_DIRECTORY, MAX_FILES - len(self.files))]:
                 self.files.append(f"{here}{name}")
                 self._by_name[name].append(f"{here}{name}")
 
@@ -42,7 +42,7 @@ class Tree:
         """The beginning of a text file; empty for what cannot be read or is no text."""
         try:
             with (self.root / file).open("rb") as stream:
-                content = stream.read(MOST_BYTES_OF_A_TEXT)
+                content = stream.read(MAX_BYTES_OF_A_TEXT)
         except OSError:
             return ""
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell's `>` writes UTF-16

@@ -11,10 +11,10 @@ from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worke
 from asteria_tui.server.client import Client
 from asteria_tui.targets.target import ServerRecord
 from asteria_tui.workflow.serve import running, show_keys
-from asteria_tui.workflow.stage import Work, open_watch
+from asteria_tui.workflow.stage import Context, open_watch
 
 
-async def look(work: Work) -> ExitCode:
+async def check_status(work: Context) -> ExitCode:
     """Emits server, models and keys as they are now; UNWELL when it does not run or a model is not ready."""
     record = await work.target.find()
     if record is None:
@@ -41,7 +41,7 @@ async def look(work: Work) -> ExitCode:
     return ExitCode.UNWELL if reason else ExitCode.DONE
 
 
-def ended(work: Work) -> ServerChanged:
+def ended(work: Context) -> ServerChanged:
     """That nothing runs, and why, where there was something that nobody stopped."""
     end = work.target.ended()
     if end is None:
@@ -49,7 +49,7 @@ def ended(work: Work) -> ServerChanged:
     return ServerChanged(state="stopped", reason=end.reason, exit_code=end.exit_code, out_of_memory=end.out_of_memory)
 
 
-async def show_models(work: Work, client: Client, record: ServerRecord) -> list[Model]:
+async def show_models(work: Context, client: Client, record: ServerRecord) -> list[Model]:
     """Emits the registered models with what only we know: the archive's hash, and why a worker is not ready."""
     models = await client.models()
     if any(not worker_is_ready(worker) for model in models for worker in model.workers):

@@ -7,10 +7,10 @@ import contextlib
 from asteria_tui.archive.sources import collect
 from asteria_tui.config import Project
 from asteria_tui.errors import AsteriaError
-from asteria_tui.logs.cause import Sources
+from asteria_tui.logs.cause import SourceMap
 
 
-def own_files(project: Project) -> Sources:
+def source_map(project: Project) -> SourceMap:
     """For every model that is packaged from sources."""
     members = {}
     for name, model in project.settings.models.items():
@@ -18,4 +18,4 @@ def own_files(project: Project) -> Sources:
         with contextlib.suppress(AsteriaError):
             sources = collect(project, name, model)
             members[name] = {member: project.relative(path) for member, path in sources.members}
-    return Sources(members=members, root=str(project.root))
+    return SourceMap(members=members, root=str(project.root))
