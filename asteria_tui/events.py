@@ -152,7 +152,7 @@ class ChainLink(Record, frozen=True, kw_only=True):
     """None where there is nothing."""
     modified_at: float | None = None
     """Seconds since the epoch."""
-    is_whole: bool = True
+    matches: bool = msgspec.field(default=True, name="is_whole")
     """Whether it holds what the link before it holds."""
     fix: str = ""
     """The command that mends it, where it is broken."""
@@ -227,7 +227,7 @@ class StoresCompared(Event, frozen=True, kw_only=True):
 
     @property
     def first_broken(self) -> ChainLink | None:
-        return next((link for link in self.links if not link.is_whole), None)
+        return next((link for link in self.links if not link.matches), None)
 
 
 class ServerChanged(Event, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ def chain(model: str, places: Iterable[PlaceFound], *, copies_in: bool = False) 
     fixes = _FIXES | ({"container": SYNC} if copies_in else {})
     for place, name, found in places:
         before = next((held[origin] for origin in _ORIGINS[place] if origin in held), found.sha256)
-        is_whole = found.sha256 is not None and found.sha256 == before
+        matches = found.sha256 is not None and found.sha256 == before
         links.append(
             ChainLink(
                 model=model,
@@ -47,8 +47,8 @@ def chain(model: str, places: Iterable[PlaceFound], *, copies_in: bool = False) 
                 name=name,
                 sha256=found.sha256,
                 modified_at=found.modified_at,
-                is_whole=is_whole,
-                fix="" if is_whole else fixes[place],
+                matches=matches,
+                fix="" if matches else fixes[place],
             )
         )
         held[place] = found.sha256

@@ -15,7 +15,7 @@ from asteria_tui.cli.options import Options
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
-from asteria_tui.logs.text import harmless
+from asteria_tui.logs.text import sanitize
 from asteria_tui.wording import duration
 
 STAGE_WIDTH = 8
@@ -63,12 +63,12 @@ class Renderer:
 
     def _finished(self, event: events.StageFinished) -> None:
         glyph = self.style.dim("=") if event.unchanged else self.style.good("✔")
-        self.say(f" {glyph} {_stage(event)}  {harmless(event.summary)}  {self.style.dim(duration(event.seconds))}")
+        self.say(f" {glyph} {_stage(event)}  {sanitize(event.summary)}  {self.style.dim(duration(event.seconds))}")
 
     def _failed(self, event: events.StageFailed) -> None:
         self._clear_progress()
-        print(f" {self.style.bad('✘')} {_stage(event)}  {self.style.bad(harmless(event.title))}", file=sys.stderr)  # noqa: T201
-        for line in harmless(event.detail).splitlines():
+        print(f" {self.style.bad('✘')} {_stage(event)}  {self.style.bad(sanitize(event.title))}", file=sys.stderr)  # noqa: T201
+        for line in sanitize(event.detail).splitlines():
             print(f"   {line}", file=sys.stderr)  # noqa: T201
         if event.hint:
             print(f"   → {event.hint}", file=sys.stderr)  # noqa: T201
@@ -122,7 +122,7 @@ def print_value(value: object) -> None:
 
 def print_text(text: str) -> None:
     """Text of others: to a pipe or a file as it is, to a terminal made harmless."""
-    print_value(harmless(text) if sys.stdout.isatty() else text)
+    print_value(sanitize(text) if sys.stdout.isatty() else text)
 
 
 def print_error(error: AsteriaError, options: Options) -> None:

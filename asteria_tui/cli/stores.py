@@ -39,7 +39,7 @@ def stores(
 
 
 def _line(link: ChainLink) -> str:
-    mark = "=" if link.is_whole else "✘"
+    mark = "=" if link.matches else "✘"
     age = f"  {ago(link.modified_at)} old" if link.modified_at else ""
     shown = link.sha256[:HASH_SHOWN] if link.sha256 else "nothing".ljust(HASH_SHOWN)
     return f"{mark} {link.model}  {link.place:<{PLACE_WIDTH}}  {shown}  {link.name}{age}"

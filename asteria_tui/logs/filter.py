@@ -12,7 +12,7 @@ import msgspec
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import LogRecord, Source
 from asteria_tui.logs.parse import plain_level
-from asteria_tui.logs.pattern import compiled, holds
+from asteria_tui.logs.pattern import compiled, matches
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 CONTINUED = 8
@@ -119,9 +119,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             and self.shows_origin(record)
             and (self.since is None or record.time is None or record.time >= self.since)
             and (not self.request or self.request in record.text)
-            and (not self.grep or holds(self.grep, record.text))
-            and (not self.find or holds(self.find, record.text))
-            and (not self.not_ or not holds(self.not_, record.text))
+            and (not self.grep or matches(self.grep, record.text))
+            and (not self.find or matches(self.find, record.text))
+            and (not self.not_ or not matches(self.not_, record.text))
         )
 
     @property

@@ -11,7 +11,7 @@ import msgspec
 from asteria_tui.errors import ConfigError
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.pattern import compiled
-from asteria_tui.logs.rolled import RolledLog
+from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.search import Hits
 
 
@@ -29,7 +29,7 @@ class Find:
 
     def __init__(
         self,
-        log: RolledLog,
+        log: RotatedLog,
         filter_: Filter,
         text: str,
         known: Iterable[tuple[str, str]] = (),

@@ -18,7 +18,7 @@ import msgspec
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import ORIGIN, Parser
-from asteria_tui.logs.rolled import RolledLog
+from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.search import Hits, lines_holding
 from asteria_tui.logs.text import LINE_LIMIT
 from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, SILENCE, OpenTraceback
@@ -54,7 +54,7 @@ class Fold(msgspec.Struct, gc=False, eq=False):
 class Folds:
     """The tracebacks in that part of `log` that was searched for `hits`, which loses the lines that are folded."""
 
-    def __init__(self, log: RolledLog, hits: Hits) -> None:
+    def __init__(self, log: RotatedLog, hits: Hits) -> None:
         self._log = log
         self._hits = hits
         self._folds: dict[int, Fold] = {}

@@ -3,7 +3,7 @@
 The end comes first; what lies before it is indexed backwards, piece by piece, whenever there is time. No line is
 ever kept as an object: ten million lines cost about 12 MB. Lines are numbered from the end as it was when the file
 was opened: those before it are negative, those appended count from 0, so no number changes while the index grows.
-A part of a rolled log counts from another number instead, so that no two parts share one.
+A part of a rotated log counts from another number instead, so that no two parts share one.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class LineIndex:
                 return None
         return self._before[number]
 
-    def part(self, line: int) -> LineIndex:  # noqa: ARG002 a rolled log has several
+    def part(self, line: int) -> LineIndex:  # noqa: ARG002 a rotated log has several
         """The index that knows `line`."""
         return self
 
@@ -232,7 +232,7 @@ class LineIndex:
             line += len(found) - before
         return found
 
-    def whole(self, line: int) -> bytes:
+    def full_line(self, line: int) -> bytes:
         """One line, however long."""
         return next(iter(self.lines(line, 1, limit=1 << 62)), b"")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from asteria_tui.events import LogRecord, Source, Stream
-from asteria_tui.logs.text import CUT_MARK, LINE_LIMIT, decoded, harmless
+from asteria_tui.logs.text import CUT_MARK, LINE_LIMIT, decoded, sanitize
 
 JSON_LAYOUT = (
     '{"t":%d{UNIX_MILLIS},"l":"%p","th":"%enc{%t}{JSON}","lg":"%enc{%c}{JSON}",'
@@ -155,20 +155,20 @@ class Parser:
             head, _, said = text[32:].partition(" - ")
             thread, _, logger = head.rpartition(" ")
             if (thread, logger) in self._templates and (at := self._epoch(text[:19], text[20:23])) is not None:
-                return self._build(at, text[25:30].rstrip(), thread, logger, harmless(said))
+                return self._build(at, text[25:30].rstrip(), thread, logger, sanitize(said))
         match = _LINE.match(text)
         if match is not None:
             second, millis, level, thread, logger, said = match.groups()
             at = self._epoch(second, millis)
-            return self._build(at, level, thread, logger, harmless(said)) if at is not None else None
+            return self._build(at, level, thread, logger, sanitize(said)) if at is not None else None
         match = _BARE.match(text)
         if match is not None:
             second, millis, said = match.groups()
             at = self._epoch(second, millis)
             source: Source = "access" if _ACCESS.match(said) else "metrics"
-            return LogRecord(time=at, source=source, text=harmless(said)) if at is not None else None
+            return LogRecord(time=at, source=source, text=sanitize(said)) if at is not None else None
         level = plain_level(line)
-        return LogRecord(time=None, level=level, source="console", text=harmless(text)) if level else None
+        return LogRecord(time=None, level=level, source="console", text=sanitize(text)) if level else None
 
     def origin(self, told: bytes) -> LogRecord:
         """What all records have in common of which `told` is what `ORIGIN` finds in them."""
@@ -198,7 +198,7 @@ class Parser:
 
     def _of_json(self, line: _JsonLine, is_plain: bool = False) -> LogRecord:
         text = f"{line.m}\n{line.x.strip()}" if line.x else line.m
-        return self._build(line.t / 1000, line.l, line.th, line.lg, text if is_plain else harmless(text))
+        return self._build(line.t / 1000, line.l, line.th, line.lg, text if is_plain else sanitize(text))
 
     def _build(self, at: float, level: str, thread: str, logger: str, text: str) -> LogRecord:
         """A record of harmless `text`."""
@@ -207,7 +207,7 @@ class Parser:
             self._pids[like.worker] = int(match[1])
             self._templates.clear()
             like = self._learn(thread, logger)
-        return msgspec.structs.replace(like, time=at, level=level if level.isalpha() else harmless(level), text=text)
+        return msgspec.structs.replace(like, time=at, level=level if level.isalpha() else sanitize(level), text=text)
 
     def _learn(self, thread: str, logger: str) -> LogRecord:
         """What all records of a thread and a logger have in common, worked out once."""
@@ -220,13 +220,13 @@ class Parser:
             stream = _STREAMS.get(said, "") if source == "worker" else ""
             name, _, number = rest.rpartition("_")
             name, number = self.known.get(rest, (name or rest, number))
-            worker, model, version = f"W-{port}", harmless(name), harmless(number)
+            worker, model, version = f"W-{port}", sanitize(name), sanitize(number)
         if len(self._templates) >= _TEMPLATES:
             self._templates.clear()  # names without end must not fill the memory
         template = self._templates[thread, logger] = LogRecord(
             time=None,
-            thread=harmless(thread),
-            logger=harmless(logger),
+            thread=sanitize(thread),
+            logger=sanitize(logger),
             source=source,
             stream=stream,
             worker=worker,
@@ -240,7 +240,7 @@ class Parser:
         if self._open is None:
             self._open = LogRecord(time=None, source="console")
         if self._more_size <= LINE_LIMIT:
-            self._more.append(harmless(text))
+            self._more.append(sanitize(text))
         self._more_size += len(text) + 1
 
     def _closed(self, record: LogRecord) -> LogRecord:

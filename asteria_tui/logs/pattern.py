@@ -34,7 +34,7 @@ def compiled(pattern: str) -> regex.Pattern[str]:
         raise ConfigError(f"{pattern} is no regular expression", str(error)) from error
 
 
-def holds(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str) -> bool:
     """Whether some part of `text` matches; raises ConfigError."""
     try:
         return compiled(pattern).search(text, timeout=MAX_SECONDS) is not None

@@ -13,7 +13,7 @@ import msgspec
 from asteria_tui.logs.filter import Filter, is_hiding
 from asteria_tui.logs.index import CHUNK, EVERY, PIECE, Chunk, LineIndex
 from asteria_tui.logs.parse import ORIGIN, Parser
-from asteria_tui.logs.rolled import RolledLog
+from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.text import LINE_LIMIT
 
 _ORIGINS = 4096
@@ -29,7 +29,7 @@ class Hits:
 
     def __init__(
         self,
-        index: LineIndex | RolledLog,
+        index: LineIndex | RotatedLog,
         filter_: Filter,
         known: Iterable[tuple[str, str]] = (),
         *,

@@ -33,7 +33,7 @@ _OTHERS = [
 _HARMLESS = _PICTURES | dict.fromkeys([*_OTHERS, *range(0xD800, 0xE000)], 0xFFFD)
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """`text` without escape sequences; other control characters become visible pictures, NUL for example `␀`.
 
     Bearer tokens are masked.
@@ -45,7 +45,7 @@ def harmless(text: str) -> str:
     return _ESCAPE.sub("", text).translate(_HARMLESS)
 
 
-def visible(text: str) -> str:
+def show_controls(text: str) -> str:
     """`text` with a picture for each character that a terminal would act upon; as long as before."""
     return text.translate(_HARMLESS)
 

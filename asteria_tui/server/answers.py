@@ -39,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.body)[:2000]
 
 
-class Meaning(NamedTuple):
+class ErrorRule(NamedTuple):
     error: type[AsteriaError]
     title: str
     hint: str = ""
@@ -47,87 +47,87 @@ class Meaning(NamedTuple):
 
 # The most telling one counts: a part of the message, then the type, then the status.
 _BY_TYPE = {
-    "InvalidKeyException": Meaning(
+    "InvalidKeyException": ErrorRule(
         TokenError,
         "the server refused the token",
         "TorchServe does not say whether it is wrong, expired or of another kind; "
         "`asteria-tui keys` shows what is known, `asteria-tui restart` makes new ones",
     ),
-    "MethodNotAllowedException": Meaning(
+    "MethodNotAllowedException": ErrorRule(
         ServerError,
         "the server does not allow registering models",
         "it was started without enable_model_api; a server that `asteria-tui up` started has it on",
     ),
-    "ModelNotFoundException": Meaning(
+    "ModelNotFoundException": ErrorRule(
         ServerError, "no such model on the server", "`asteria-tui models` lists what is registered"
     ),
-    "ModelVersionNotFoundException": Meaning(
+    "ModelVersionNotFoundException": ErrorRule(
         ServerError,
         "no such version of the model on the server",
         "`asteria-tui models show NAME` lists the versions",
     ),
-    "ConflictStatusException": Meaning(
+    "ConflictStatusException": ErrorRule(
         ServerError,
         "that name and version is registered already",
         "`asteria-tui models unregister NAME` first, or raise the version",
     ),
-    "InvalidModelVersionException": Meaning(
+    "InvalidModelVersionException": ErrorRule(
         ServerError,
         "that is the default version",
         "`asteria-tui models default NAME VERSION` makes another one the default first",
     ),
-    "InvalidModelException": Meaning(
+    "InvalidModelException": ErrorRule(
         ServerError, "the server cannot read the archive", "`asteria-tui inspect ARCHIVE` shows what is in it"
     ),
-    "DownloadArchiveException": Meaning(ServerError, "the server could not fetch the archive"),
+    "DownloadArchiveException": ErrorRule(ServerError, "the server could not fetch the archive"),
 }
 _BY_MESSAGE = {
-    "Prediction failed": Meaning(
+    "Prediction failed": ErrorRule(
         InferenceError, "the handler raised an exception", "`asteria-tui logs --tracebacks` shows every cause"
     ),
-    "Worker died": Meaning(
+    "Worker died": ErrorRule(
         InferenceError,
         "the worker ended while it worked on the request",
         "it was killed, ran out of memory, or took longer than response_timeout; TorchServe starts it again",
     ),
-    "Invalid model predict output": Meaning(InferenceError, "the handler must return a list, one item per request"),
-    "number of batch response mismatched": Meaning(
+    "Invalid model predict output": ErrorRule(InferenceError, "the handler must return a list, one item per request"),
+    "number of batch response mismatched": ErrorRule(
         InferenceError, "the handler returned another number of items than it was given"
     ),
-    "Unsupported model output data type": Meaning(
+    "Unsupported model output data type": ErrorRule(
         InferenceError,
         "the handler returned something that is neither dict, list, str nor bytes",
         "turn tensors and arrays into lists or numbers first",
     ),
-    "Model file already exists": Meaning(
+    "Model file already exists": ErrorRule(
         ServerError, "an archive of that name lies in the store already", "register it by its file name"
     ),
-    "Failed to start workers": Meaning(
+    "Failed to start workers": ErrorRule(
         ServerError, "the model's worker did not start", "`asteria-tui logs --tracebacks` shows the cause"
     ),
-    "Failed to save model": Meaning(
+    "Failed to save model": ErrorRule(
         ServerError,
         "the server cannot unpack the archive",
         "it is cut off or damaged: `asteria-tui inspect` tells",
     ),
-    "Relative path is not allowed": Meaning(ConfigError, "an archive is named by its file name in the store alone"),
-    "does not match any allowed URL": Meaning(
+    "Relative path is not allowed": ErrorRule(ConfigError, "an archive is named by its file name in the store alone"),
+    "does not match any allowed URL": ErrorRule(
         ConfigError, "only archives of the store can be registered", "copy it to the store, then use its file name"
     ),
 }
 _BY_STATUS = {
-    400: Meaning(ServerError, "the server refused the request"),
-    404: Meaning(ServerError, "the server knows no such thing"),
-    405: Meaning(ServerError, "the server does not allow that"),
-    408: Meaning(ServerError, "the server ran out of time"),
-    413: Meaning(
+    400: ErrorRule(ServerError, "the server refused the request"),
+    404: ErrorRule(ServerError, "the server knows no such thing"),
+    405: ErrorRule(ServerError, "the server does not allow that"),
+    408: ErrorRule(ServerError, "the server ran out of time"),
+    413: ErrorRule(
         InferenceError,
         "the request is larger than the server takes",
         "the limit is 6553500 bytes: set max_request_size under [server.properties] in asteria.toml",
     ),
-    500: Meaning(ServerError, "the server failed"),
-    503: Meaning(InferenceError, "the model gave no answer"),
-    507: Meaning(InferenceError, "the worker ran out of memory", "fewer workers, a smaller batch, or more memory"),
+    500: ErrorRule(ServerError, "the server failed"),
+    503: ErrorRule(InferenceError, "the model gave no answer"),
+    507: ErrorRule(InferenceError, "the worker ran out of memory", "fewer workers, a smaller batch, or more memory"),
 }
 
 
@@ -136,6 +136,6 @@ def error_of(answer: Answer, asked: str) -> AsteriaError:
     meaning = (
         next((told for part, told in _BY_MESSAGE.items() if part in answer.message), None)
         or _BY_TYPE.get(answer.type)
-        or _BY_STATUS.get(answer.status, Meaning(ServerError, f"the server answered {answer.status}"))
+        or _BY_STATUS.get(answer.status, ErrorRule(ServerError, f"the server answered {answer.status}"))
     )
     return meaning.error(meaning.title, detail=f"{asked}: {answer.status} {answer.message}".rstrip(), hint=meaning.hint)

@@ -35,13 +35,13 @@ async def until_started(console: Path, ended: Callable[[], str], emit: Emit) -> 
         if end := ended():
             raise TargetError(
                 f"TorchServe ended while it started ({end})",
-                detail=last_words(console),
+                detail=console_tail(console),
                 hint=f"the whole console: {console}",
             )
         now = time.monotonic()
         if now - begun > START_TIMEOUT:
             raise TargetError(
-                f"TorchServe did not open its ports within {START_TIMEOUT:.0f} s", detail=last_words(console)
+                f"TorchServe did not open its ports within {START_TIMEOUT:.0f} s", detail=console_tail(console)
             )
         if now - told >= 1:
             told = now
@@ -49,7 +49,7 @@ async def until_started(console: Path, ended: Callable[[], str], emit: Emit) -> 
         await asyncio.sleep(POLL)
 
 
-def last_words(console: Path) -> str:
+def console_tail(console: Path) -> str:
     """The first fatal line of the console, else its last lines."""
     text = read(console).decode(errors="replace")
     fatal = FATAL.findall(text)

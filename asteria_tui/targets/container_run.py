@@ -38,7 +38,7 @@ from asteria_tui.targets.server_config import (
     JAVA_OPTIONS,
     LOG_LAYOUT_FILE,
     PROPERTIES_FILE,
-    Out,
+    LogDestination,
     Ports,
     ServedModel,
     log_layout,
@@ -258,7 +258,9 @@ def _write_files(
     config.mkdir(parents=True)
     text = properties(project.settings.server, PORTS, models, store=layout.store, bind="0.0.0.0")  # noqa: S104 published on loopback only
     (config / PROPERTIES_FILE).write_text(text)
-    (config / LOG_LAYOUT_FILE).write_text(log_layout(LOGS, Out.FILE_AND_CONSOLE if shares_logs else Out.CONSOLE))
+    (config / LOG_LAYOUT_FILE).write_text(
+        log_layout(LOGS, LogDestination.FILE_AND_CONSOLE if shares_logs else LogDestination.CONSOLE)
+    )
     mounts = [Mount(source=config.resolve(), target=CONFIG)]
     if shares_logs:
         if os.getuid() == 0:

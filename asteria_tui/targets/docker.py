@@ -29,7 +29,7 @@ from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
 from asteria_tui.process import uninterrupted
 from asteria_tui.targets import container_console as console
 from asteria_tui.targets import container_run, container_store
-from asteria_tui.targets.console import last_words, until_started
+from asteria_tui.targets.console import console_tail, until_started
 from asteria_tui.targets.container_run import PROJECT_LABEL, RECORD_LABEL, Setup
 from asteria_tui.targets.container_spec import LOGS, STOP_SECONDS
 from asteria_tui.targets.engine import in_daemon_thread, talking
@@ -70,7 +70,7 @@ class DockerTarget:
         self._console = project.logs_dir / CONSOLE_FILE
         self._follower: threading.Thread | None = None
 
-    async def check(self) -> None:
+    async def preflight(self) -> None:
         await self._in_thread(lambda _: None)
 
     async def find(self) -> ServerRecord | None:
@@ -112,7 +112,7 @@ class DockerTarget:
         return await self._to_its_end(lambda client: self._put_archive(client, file))
 
     def describe_end(self) -> str:
-        return "\n".join(filter(None, (self._end.reason if self._end else "", last_words(self._console))))
+        return "\n".join(filter(None, (self._end.reason if self._end else "", console_tail(self._console))))
 
     def ended(self) -> End | None:
         return self._end

@@ -19,7 +19,7 @@ from asteria_tui.errors import TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged
 from asteria_tui.logs.history import CONSOLE_FILE, start_run
 from asteria_tui.process import ProcessId, start, stop_tree, uninterrupted
-from asteria_tui.targets.console import last_words, until_started
+from asteria_tui.targets.console import console_tail, until_started
 from asteria_tui.targets.ports import claim_ports
 from asteria_tui.targets.runtime import Runtime, find_runtime
 from asteria_tui.targets.server_config import (
@@ -27,7 +27,7 @@ from asteria_tui.targets.server_config import (
     KEY_FILE,
     LOG_LAYOUT_FILE,
     PROPERTIES_FILE,
-    Out,
+    LogDestination,
     Ports,
     ServedModel,
     environment,
@@ -59,7 +59,7 @@ class LocalTarget:
         self.project = project
         self.directory = server_dir(project)
 
-    async def check(self) -> None:
+    async def preflight(self) -> None:
         await asyncio.to_thread(find_runtime, self.project)
 
     async def find(self) -> ServerRecord | None:
@@ -145,7 +145,7 @@ class LocalTarget:
         """There is nowhere to put it."""
 
     def describe_end(self) -> str:
-        return last_words(self._console)
+        return console_tail(self._console)
 
     def ended(self) -> End | None:
         return End(reason="the server ended by itself or was killed") if load_record(self.project) else None
@@ -173,7 +173,7 @@ class LocalTarget:
         store = self.project.primary_store
         config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
         (self.directory / PROPERTIES_FILE).write_text(config)
-        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir, Out.FILES))
+        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir, LogDestination.FILES))
         return java_command(
             runtime.java,
             runtime.site_packages,

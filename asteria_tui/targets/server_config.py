@@ -17,7 +17,7 @@ from asteria_tui.config import ModelSettings, ServerSettings
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import CONSOLE_LAYOUT, JSON_LAYOUT
 
-PEOPLE_FILE = "ts_log.log"
+TEXT_LOG = "ts_log.log"
 """As TorchServe itself names it."""
 LOG_FILE_MIB = 32
 """Six files of a run at most: with them one run stays below the 200 MB of the whole history."""
@@ -123,7 +123,7 @@ def _escaped(value: object) -> str:
     )
 
 
-class Out(enum.Enum):
+class LogDestination(enum.Enum):
     """Where what the server logs leaves it."""
 
     FILES = enum.auto()
@@ -134,7 +134,7 @@ class Out(enum.Enum):
     """The records on the console: nothing that the container writes can be read from outside."""
 
 
-def log_layout(logs: PurePath | str, out: Out) -> str:
+def log_layout(logs: PurePath | str, out: LogDestination) -> str:
     """A log4j2 configuration: each record once as JSON, and the stock pattern for people.
 
     The stock layout writes each `org.pytorch.serve` record twice (section 4).
@@ -143,9 +143,9 @@ def log_layout(logs: PurePath | str, out: Out) -> str:
     json_layout = f'<PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern="{html.escape(JSON_LAYOUT)}"/>'
     records = _rolling("records", f"{logs}/{RECORDS_FILE}", json_layout, kept=3)
     appenders = {
-        Out.FILES: {"people": _rolling("people", f"{logs}/{PEOPLE_FILE}", pattern, kept=1), "records": records},
-        Out.FILE_AND_CONSOLE: {"people": _console("people", pattern), "records": records},
-        Out.CONSOLE: {"records": _console("records", json_layout)},
+        LogDestination.FILES: {"text": _rolling("text", f"{logs}/{TEXT_LOG}", pattern, kept=1), "records": records},
+        LogDestination.FILE_AND_CONSOLE: {"text": _console("text", pattern), "records": records},
+        LogDestination.CONSOLE: {"records": _console("records", json_layout)},
     }[out]
     listed = "\n    ".join(appenders.values())
     references = "\n      ".join(f'<AppenderRef ref="{name}"/>' for name in appenders)

@@ -110,7 +110,7 @@ class Target(Protocol):
 
     project: Project
 
-    async def check(self) -> None:
+    async def preflight(self) -> None:
         """Raises TargetError when nothing could be started here: no Java, no engine."""
         ...
 

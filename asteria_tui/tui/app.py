@@ -17,7 +17,7 @@ from textual.screen import Screen
 from asteria_tui.config import TargetName
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind, Step
-from asteria_tui.logs.text import visible
+from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, key_names, keys_of
@@ -302,7 +302,7 @@ class AsteriaApp(App[str]):
     # -- the world outside --------------------------------------------------------------------------------------
 
     def complain(self, title: str, detail: str = "") -> None:
-        told, title = visible(detail or title), visible(title) if detail else ""
+        told, title = show_controls(detail or title), show_controls(title) if detail else ""
         self.notify(told, title=title, severity="error", timeout=6, markup=False)
 
     def copy(self, text: str) -> str:

@@ -15,7 +15,7 @@ from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.find import Find
 from asteria_tui.logs.folds import Fold, Folds
 from asteria_tui.logs.parse import Parser
-from asteria_tui.logs.rolled import RolledLog
+from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.search import Hits
 
 BUDGET = 0.006
@@ -52,7 +52,7 @@ class LogRows:
         self._at_start = self._is_behind = self._has_folded = False
         self.found: Find | None = None
         """What is looked for among the rows."""
-        self._log = RolledLog(path)
+        self._log = RotatedLog(path)
         self.set_filter(filter_)
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class LogRows:
             return self._record(line)
         return msgspec.structs.replace(self._record(line), text=self._record(fold.last).text.lstrip(" |"))
 
-    def whole(self, row: int) -> LogRecord:
+    def full_record(self, row: int) -> LogRecord:
         """The record, or the whole traceback that is folded there."""
         line = self._hits[row]
         fold = self._fold_at(line)

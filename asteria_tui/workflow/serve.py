@@ -97,7 +97,7 @@ async def _started(work: Context, models: Sequence[ServedModel]) -> tuple[Server
         else:
             if record is not None:
                 # What can't be started again is not stopped.
-                await work.target.check()
+                await work.target.preflight()
                 work.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
                 await work.target.stop(work.emit)
             record = await work.target.start(models, work.emit)

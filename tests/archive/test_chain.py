@@ -55,8 +55,8 @@ def test_a_container_that_is_filled_by_copying_is_mended_by_sync():
 
 @given(st.lists(st.sampled_from(["a", "b", None]), min_size=6, max_size=6))
 def test_it_is_whole_exactly_when_all_hold_the_same(hashes):
-    is_whole = StoresCompared(links=links(hashes)).first_broken is None
-    assert is_whole == (len(set(hashes)) == 1 and hashes[0] is not None)
+    matches = StoresCompared(links=links(hashes)).first_broken is None
+    assert matches == (len(set(hashes)) == 1 and hashes[0] is not None)
 
 
 def test_the_hash_of_sources_is_that_of_the_archive(tmp_path):

@@ -33,7 +33,7 @@ FEED_SECONDS = 6.0
 SOAK_SECONDS = float(os.environ.get("ASTERIA_SOAK_SECONDS", "60"))
 SOAK_RATE = 50_000
 PART_BYTES = 32 << 20
-"""Bytes at which a real server rolls its log, of which it keeps some parts."""
+"""Bytes at which a real server rotates its log, of which it keeps some parts."""
 PARTS_KEPT = 5
 
 
@@ -135,7 +135,7 @@ def _keys(project: Path, rate: int) -> None:
 
 
 def _soak(project: Path) -> None:
-    """Memory while a log pours in and rolls: what it gains once the parts that are kept are full is for ever."""
+    """Memory while a log pours in and rotates: what it gains once the parts that are kept are full is for ever."""
     log = _new_log(project)
     points: list[tuple[float, float]] = []
     with Terminal(_screen(project)) as terminal:
@@ -169,7 +169,7 @@ def _new_log(project: Path) -> Path:
 
 
 def _feed(log: Path, rate: int, stop: threading.Event) -> None:
-    """Writes that many lines a second, and rolls the log as log4j does."""
+    """Writes that many lines a second, and rotates the log as log4j does."""
     number, begun = 1, time.monotonic()
     file = log.open("ab", buffering=0)
     while rate and not stop.is_set():

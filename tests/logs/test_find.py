@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.find import Find, pattern_of
-from asteria_tui.logs.rolled import RolledLog
+from asteria_tui.logs.rotated import RotatedLog
 
 LINE = '{{"t":1790000000000,"l":"INFO","th":"main","lg":"x","m":"{}","x":""}}\n'
 
@@ -24,7 +24,7 @@ LINE = '{{"t":1790000000000,"l":"INFO","th":"main","lg":"x","m":"{}","x":""}}\n'
 def test_the_next_match_is_the_nearest(tmp_path_factory, texts, place, steps, by, data):
     path = tmp_path_factory.mktemp("log") / "records.jsonl"
     path.write_text("".join(map(LINE.format, texts)))
-    log = RolledLog(path)
+    log = RotatedLog(path)
     start = log.first + int(place * len(texts))
     find = Find(log, Filter(not_="blue"), "r", size=100, line=start)
     for _ in range(steps):

@@ -116,7 +116,7 @@ def test_a_line_of_megabytes_is_shown_cut_and_read_whole(tmp_path, monkeypatch, 
     path.write_bytes(b"before\n" + giant + b"\nafter\n")
     index = complete(path)
     assert index.lines(-3, 3, limit=10) == [b"before", giant[:10], b"after"]
-    assert index.whole(-2) == giant
+    assert index.full_line(-2) == giant
     assert index.level(-2) == LEVELS.index("WARN") + 1
     with path.open("ab") as file:
         file.write(giant)
@@ -126,7 +126,7 @@ def test_a_line_of_megabytes_is_shown_cut_and_read_whole(tmp_path, monkeypatch, 
         assert index.rest() == giant[: len(index.rest())]
         file.write(b"\nend\n")
     assert grown(index)
-    assert [index.whole(0), index.whole(1)] == [giant, b"end"]
+    assert [index.full_line(0), index.full_line(1)] == [giant, b"end"]
 
 
 @pytest.mark.parametrize("replace", ["truncate", "rotate"])

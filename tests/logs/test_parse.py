@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteria_tui.logs.parse import Parser, records
-from asteria_tui.logs.text import CUT_MARK, LINE_LIMIT, harmless
+from asteria_tui.logs.text import CUT_MARK, LINE_LIMIT, sanitize
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -39,7 +39,7 @@ def test_every_line_of_a_real_log_is_in_a_record(path):
         assert len(got) == len(lines)
     text = "\n".join(record.text for record in got)
     for line in lines:
-        said = harmless(line.decode().rstrip("\n")).rpartition(" - ")[2]
+        said = sanitize(line.decode().rstrip("\n")).rpartition(" - ")[2]
         if path.suffix != ".jsonl" and said.strip():
             assert said in text
 
@@ -148,22 +148,22 @@ def test_a_line_of_megabytes_is_cut_between_characters():
     ],
 )
 def test_nothing_of_a_log_reaches_the_terminal(said, shown):
-    assert harmless(said) == shown
+    assert sanitize(said) == shown
 
 
 @given(st.text())
 def test_harmless_text_has_no_control_characters(text):
-    shown = harmless(text)
+    shown = sanitize(text)
     assert not any(ch < " " and ch not in "\n\t" for ch in shown)
     assert not any("\x7f" <= ch < "\xa0" for ch in shown)
-    assert harmless(shown) == shown
+    assert sanitize(shown) == shown
 
 
 @given(st.lists(st.binary(max_size=200) | st.sampled_from(lines_of("inference_console.txt")), max_size=30))
 def test_any_bytes_parse_and_every_record_is_harmless(lines):
     for record in records(lines):
-        assert record.text == harmless(record.text)
-        assert record.thread == harmless(record.thread)
+        assert record.text == sanitize(record.text)
+        assert record.thread == sanitize(record.thread)
 
 
 @given(m=st.text(), x=st.text(), th=st.text(), lg=st.text())
@@ -177,7 +177,7 @@ def test_any_known_model_is_recognised(name, version):
     line = json_line(th=f"W-9000-{name}_{version}-stdout")
     (record,) = records([line], Parser(known=[(name, version)]))
     if "\n" not in name:
-        assert (record.model, record.version) == (harmless(name), version)
+        assert (record.model, record.version) == (sanitize(name), version)
 
 
 @given(st.lists(st.sampled_from(LINES) | st.sampled_from([HUGE, b"no JSON", b""]), max_size=20), st.booleans())
@@ -199,4 +199,4 @@ def test_a_bearer_token_is_masked():
         "authorization: Bearer ••••••••",
         "Bearer ••••••••, then more",
     ]
-    assert harmless("Bearer of news") == "Bearer of news"
+    assert sanitize("Bearer of news") == "Bearer of news"

@@ -79,7 +79,7 @@ def check(rows, lines):
     assert folded.keys() == wanted.keys()
     assert len(rows) == len(lines) - sum(len(block.lines) - 1 for block in blocks)
     for key, row in folded.items():
-        assert rows.whole(row).text == wanted[key].text
+        assert rows.full_record(row).text == wanted[key].text
     for _ in range(2):
         for key in folded:
             row = next(

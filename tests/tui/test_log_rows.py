@@ -171,5 +171,5 @@ def test_each_line_of_a_record_is_a_row_of_its_own(tmp_path):
         rows.look()
     assert [rows.record(row).text for row in range(len(rows))] == ["boom", *lines[1:3], "after"]
     assert {rows.record(row).level for row in range(3)} == {"ERROR"}
-    assert {rows.whole(row).text for row in range(3)} == {"\n".join(["boom", *lines[1:3]])}
+    assert {rows.full_record(row).text for row in range(3)} == {"\n".join(["boom", *lines[1:3]])}
     rows.close()

@@ -48,7 +48,7 @@ class World:
         self.is_busy = False
         self.work = Context(self.target.project, self.target, self.emit)
         monkeypatch.setattr(room, "PERIOD", 0)
-        monkeypatch.setattr(room, "look", self.look)
+        monkeypatch.setattr(room, "check_status", self.look)
 
     def emit(self, event):
         self.events.append(event)

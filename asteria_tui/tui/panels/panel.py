@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 
-from asteria_tui.logs.text import visible
+from asteria_tui.logs.text import show_controls
 from asteria_tui.state import State
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Text(VerticalScroll):
 
 def _visible(text: Content) -> Content:
     """Much of what is shown was written by others: a model's answer, a server's message, the name of a file."""
-    return Content(visible(text.plain), spans=list(text.spans))
+    return Content(show_controls(text.plain), spans=list(text.spans))
 
 
 class Waiting(Panel):

@@ -18,7 +18,7 @@ from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
 from asteria_tui.inference.payload import JSON_TYPE, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
-from asteria_tui.logs.text import visible
+from asteria_tui.logs.text import show_controls
 from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_parts
@@ -88,7 +88,9 @@ class RequestPanel(Panel):
             now = self.sample
             self._offered = samples
             with self.prevent(Select.Changed):
-                picker.set_options([(Content(f"{model} · {visible(name)}"), (model, name)) for model, name in samples])
+                picker.set_options(
+                    [(Content(f"{model} · {show_controls(name)}"), (model, name)) for model, name in samples]
+                )
                 if now in samples:
                     picker.value = now
         return samples
@@ -182,7 +184,7 @@ class RequestPanel(Panel):
     def _say(self, text: str) -> None:
         if text != self._said:
             self._said = text
-            self.border_subtitle = Content(visible(text))
+            self.border_subtitle = Content(show_controls(text))
 
     # -- what is sent -------------------------------------------------------------------------------------------
 

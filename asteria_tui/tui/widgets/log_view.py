@@ -136,7 +136,7 @@ class LogView(ScrollView, can_focus=True):
         """The record under the cursor, or the whole traceback that is folded there."""
         if self.rows is None or not 0 <= self.cursor < len(self.rows):
             return None
-        return self.rows.whole(self.cursor)
+        return self.rows.full_record(self.cursor)
 
     # -- keys and mouse -----------------------------------------------------------------------------------------
 
@@ -371,7 +371,7 @@ class LogView(ScrollView, can_focus=True):
             return ""
         *others, text = columns(self.rows.record(row))
         is_folded = (fold := self.rows.fold(row)) is not None and fold.is_folded
-        return "".join([*others, self.rows.whole(row).text if is_folded else text])
+        return "".join([*others, self.rows.full_record(row).text if is_folded else text])
 
     def _base(self, row: int) -> Style:
         return self._cursor_style if row == self.cursor else self._plain_style

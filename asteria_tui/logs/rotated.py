@@ -1,4 +1,4 @@
-"""A log that its writer rolls, as one: `records.jsonl`, before it `records.jsonl.1`, before that `.2` and so on."""
+"""A log that its writer rotates, as one: `records.jsonl`, before it `records.jsonl.1`, before that `.2` and so on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
 
 
-class RolledLog:
+class RotatedLog:
     """What `LineIndex` is for one file, with the lines of all parts numbered through.
 
-    A part stays the same open file when it gets another name, so rolling changes no number. The older parts are
+    A part stays the same open file when it gets another name, so rotating changes no number. The older parts are
     opened when the newer ones are indexed. Deleted parts go, the oldest first. A log that is not there yet is empty.
     """
 
@@ -78,7 +78,7 @@ class RolledLog:
             self._parts.append(following)
             self.is_behind = True
         elif following is not None:
-            following.close()  # rolled again meanwhile: the next look finds it
+            following.close()  # rotated again meanwhile: the next look finds it
         return True
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class RolledLog:
         if self._number_of(oldest) != number or (part is None and older is not None):
             if part is not None:
                 part.close()
-            return False  # rolled at this very moment: the numbers are others now
+            return False  # rotated at this very moment: the numbers are others now
         if part is None:
             self._has_oldest = True
             return False
@@ -119,11 +119,11 @@ class RolledLog:
             return None
 
     def _number_of(self, part: LineIndex) -> int | None:
-        """The number in the name of a part, 0 for the newest; rolling only raises it, so it is looked for upwards."""
+        """The number in the name of a part, 0 for the newest; rotating only raises it, so it is looked for upwards."""
         return next((n for n in (0, *self._numbers()) if _identity(self._named(n)) == part.identity), None)
 
     def _numbers(self) -> list[int]:
-        """The numbers that older parts have, or will have when they are rolled now."""
+        """The numbers that older parts have, or will have when they are rotated now."""
         suffixes = [path.suffix.removeprefix(".") for path in self.path.parent.glob(f"{self.path.name}.*")]
         numbers = {int(suffix) for suffix in suffixes if suffix.isdigit()}
         return sorted(numbers | {number + 1 for number in (0, *numbers)})
