@@ -223,7 +223,7 @@ def _check_ports(server: ServerSettings, source: str) -> None:
 def _check_model(name: str, model: ModelSettings, source: str) -> None:
     if not MODEL_NAME.fullmatch(name):
         raise ConfigError(
-            f"{source}: {name!r} is no model name",
+            f"{source}: {name!r} is not a valid model name",
             hint="letters, digits, `_`, `-` and `.`; the first one a letter or digit",
         )
     if model.archive is None and model.handler is None:

@@ -155,7 +155,7 @@ class ChainLink(Record, frozen=True, kw_only=True):
     matches: bool = msgspec.field(default=True, name="is_whole")
     """Whether it holds what the link before it holds."""
     fix: str = ""
-    """The command that mends it, where it is broken."""
+    """The command that fixes it, where it is broken."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):

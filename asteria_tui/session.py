@@ -24,11 +24,11 @@ from asteria_tui.inference.answers import recall, remember
 from asteria_tui.state import State, reduce
 
 if TYPE_CHECKING:
+    from asteria_tui.discovery import Discovery
     from asteria_tui.inference.payload import Payload
     from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.server.client import Client
     from asteria_tui.targets.target import ServerRecord, Target
-    from asteria_tui.workflow.discovery import Discovery
     from asteria_tui.workflow.stage import Context
 
 WORKER_TIMEOUT = 300.0
@@ -104,7 +104,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
 def propose(root: Path) -> Proposal:
     """The asteria.toml for what lies in `root`; raises ConfigError where that is nothing."""
-    from asteria_tui.workflow.discovery import discover, to_toml
+    from asteria_tui.discovery import discover, to_toml
 
     discovery = discover(root.resolve())
     return Proposal(root=root.resolve(), discovery=discovery, text=to_toml(discovery))
@@ -112,14 +112,14 @@ def propose(root: Path) -> Proposal:
 
 def initialize(proposal: Proposal) -> Path:
     """Writes it; raises ConfigError where there is one already, or it cannot be written."""
-    from asteria_tui.workflow.discovery import write
+    from asteria_tui.discovery import write
 
     return write(proposal.root, proposal.discovery)
 
 
 def export_compose(project: Project, directory: Path) -> list[Path]:
     """Writes a compose file and what it mounts; raises ConfigError."""
-    from asteria_tui.workflow.compose import export
+    from asteria_tui.export.compose import export
 
     return export(project, directory)
 
@@ -344,7 +344,7 @@ class Session:
         """`parameters` by the names of the register API, such as `initial_workers`; raises ConfigError."""
         if name is not None and not MODEL_NAME.fullmatch(name):
             # The server takes any name, and then knows no way to ask for it (facts/torchserve section 2).
-            raise ConfigError(f"{name!r} is no model name", hint="letters, digits, `_`, `-` and `.`")
+            raise ConfigError(f"{name!r} is not a valid model name", hint="letters, digits, `_`, `-` and `.`")
         await self._manage(lambda client: client.register(file, name, parameters, timeout=WORKER_TIMEOUT))
 
     async def unregister(self, name: str, version: str | None) -> None:

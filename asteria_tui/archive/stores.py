@@ -29,7 +29,7 @@ PlaceFound = tuple[Place, str, StoreLink]
 
 
 def chain(model: str, places: Iterable[PlaceFound], *, copies_in: bool = False) -> tuple[ChainLink, ...]:
-    """The links of one model, each compared with the one that it is filled from, and how to mend a broken one.
+    """The links of one model, each compared with the one that it is filled from, and how to fix a broken one.
 
     Source and primary come first; mirrors and the container are filled from the primary, the server loads from the
     container's store where there is one. `copies_in`: that store is no mount, so `--sync` fills it.

@@ -152,7 +152,7 @@ def _since(given: str | None) -> float | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", given)
     if found is None:
-        raise ConfigError(f"{given!r} is no span of time", hint="such as 90s, 5m, 2h or 1d")
+        raise ConfigError(f"{given!r} is not a span of time", hint="such as 90s, 5m, 2h or 1d")
     return time.time() - float(found[1]) * UNITS[found[2]]
 
 

@@ -41,7 +41,7 @@ async def follow(tails: Sequence[Tail]) -> AsyncIterator[tuple[Tail, bytes]]:
 
 
 async def keep_current(index: LineIndex) -> AsyncIterator[bool]:
-    """Refresh `index` as its file grows, for ever, in pieces that never block for long.
+    """Refresh `index` as its file grows, without end, in pieces that never block for long.
 
     Gives True when lines were added, False when the file was replaced, so that all line numbers are new.
     """

@@ -1,4 +1,4 @@
-"""Regular expressions that people type: refused where they are none, given up where they take for ever.
+"""Regular expressions that people type: refused where they are none, given up where they do not end.
 
 Some need exponential time on some texts (catastrophic backtracking), and neither the screen nor Ctrl-C may wait for
 them: the standard library cannot stop a search, the package `regex` can.

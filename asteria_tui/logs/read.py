@@ -169,7 +169,7 @@ async def records(
 ) -> AsyncIterator[LogBatch]:
     """The records of `logs` that `filter_` shows, in the order of their times, in batches of at most 500.
 
-    `last` leaves out all but the last so many of the past ones; `is_following` goes on for ever with what is
+    `last` leaves out all but the last so many of the past ones; `is_following` goes on without end with what is
     written, within 0.1 s, through rotation and truncation. `known` are the (name, version) pairs of the server's
     models.
     """

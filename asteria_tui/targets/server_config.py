@@ -127,7 +127,7 @@ class LogDestination(enum.Enum):
     """Where what the server logs leaves it."""
 
     FILES = enum.auto()
-    """The records, and the stock pattern beside them: a local server's console would be a file that grows for ever."""
+    """The records, and the stock pattern beside them: a console in a file would grow without end."""
     FILE_AND_CONSOLE = enum.auto()
     """The records in a file, the stock pattern on the console of a container, which its engine keeps and bounds."""
     CONSOLE = enum.auto()

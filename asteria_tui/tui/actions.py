@@ -16,7 +16,7 @@ KeyNames = Mapping[str, str]
 """What a text calls the key of each action, by its id."""
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
+class ActionContext(msgspec.Struct, frozen=True, kw_only=True):
     """What decides whether an action is possible now."""
 
     state: State = State()
@@ -33,59 +33,59 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyNames = msgspec.field(default_factory=lambda: key_names({}))
 
 
-WhyNot = Callable[[Situation], str]
+WhyNot = Callable[[ActionContext], str]
 
 
-def _always(_: Situation) -> str:
+def _always(_: ActionContext) -> str:
     return ""
 
 
-def _idle(situation: Situation) -> str:
-    return f"{situation.job} is still running: {situation.keys['stop']} cancels it" if situation.job else ""
+def _idle(context: ActionContext) -> str:
+    return f"{context.job} is still running: {context.keys['stop']} cancels it" if context.job else ""
 
 
-def _can_serve(situation: Situation) -> str:
-    if not situation.has_models:
+def _can_serve(context: ActionContext) -> str:
+    if not context.has_models:
         return "asteria.toml names no model"
-    return _idle(situation)
+    return _idle(context)
 
 
-def _running(situation: Situation) -> str:
-    if situation.state.server.state in {"running", "unwell"}:
+def _running(context: ActionContext) -> str:
+    if context.state.server.state in {"running", "unwell"}:
         return ""
-    return f"no server is running: {situation.keys['up']} starts one"
+    return f"no server is running: {context.keys['up']} starts one"
 
 
-def _can_stop(situation: Situation) -> str:
-    return "" if situation.job else _running(situation)
+def _can_stop(context: ActionContext) -> str:
+    return "" if context.job else _running(context)
 
 
-def _can_send(situation: Situation) -> str:
-    if situation.is_sending:
+def _can_send(context: ActionContext) -> str:
+    if context.is_sending:
         return ""  # the second press cancels
-    return _running(situation)
+    return _running(context)
 
 
-def _can_change_target(situation: Situation) -> str:
-    if situation.job:
-        return _idle(situation)
-    return "" if _running(situation) else f"a server is running: {situation.keys['stop']} stops it"
+def _can_change_target(context: ActionContext) -> str:
+    if context.job:
+        return _idle(context)
+    return "" if _running(context) else f"a server is running: {context.keys['stop']} stops it"
 
 
-def _has_log(situation: Situation) -> str:
-    return "" if situation.has_log else f"there is no log yet: {situation.keys['up']} starts a server"
+def _has_log(context: ActionContext) -> str:
+    return "" if context.has_log else f"there is no log yet: {context.keys['up']} starts a server"
 
 
-def _can_heighten(situation: Situation) -> str:
-    return "" if situation.can_heighten else "the panel shares no height with another here"
+def _can_heighten(context: ActionContext) -> str:
+    return "" if context.can_heighten else "the panel shares no height with another here"
 
 
-def _can_widen(situation: Situation) -> str:
-    return "" if situation.can_widen else "the panel shares no width with another here"
+def _can_widen(context: ActionContext) -> str:
+    return "" if context.can_widen else "the panel shares no width with another here"
 
 
-def _can_zoom(situation: Situation) -> str:
-    return "" if situation.can_zoom else "the panel has the whole screen already"
+def _can_zoom(context: ActionContext) -> str:
+    return "" if context.can_zoom else "the panel has the whole screen already"
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,12 +20,12 @@ from asteria_tui.events import CommandRan, KeyKind, Step
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Session
 from asteria_tui.state import State
-from asteria_tui.tui.actions import ACTIONS, BY_ID, Situation, key_names, keys_of
+from asteria_tui.tui.actions import ACTIONS, BY_ID, ActionContext, key_names, keys_of
 from asteria_tui.tui.borders import borders_at
+from asteria_tui.tui.editor import editor_command
 from asteria_tui.tui.jobs import Jobs, Lane
-from asteria_tui.tui.preferences import Remembered, Settings
+from asteria_tui.tui.preferences import Settings, UiState
 from asteria_tui.tui.screen import Workbench
-from asteria_tui.tui.source_line import editor_command
 from asteria_tui.tui.themes import DARK, use_theme
 
 SHOW_WITHIN = 0.03
@@ -45,7 +45,7 @@ class AsteriaApp(App[str]):
         self,
         session: Session,
         settings: Settings | None = None,
-        remembered: Remembered | None = None,
+        ui_state: UiState | None = None,
         *,
         up_first: bool = False,
     ) -> None:
@@ -53,7 +53,7 @@ class AsteriaApp(App[str]):
         self.session = session
         self.settings = settings or Settings()
         self.key_names = key_names(self.settings.keys)
-        self.remembered = remembered or Remembered()
+        self.ui_state = ui_state or UiState()
         self.up_first = up_first
         self.jobs = Jobs(session, self._job_changed)
         self.acted_at = 0.0
@@ -63,16 +63,16 @@ class AsteriaApp(App[str]):
         self._is_stale = False
         self._watching: list[asyncio.Task[None]] = []
         # Now, not on mount: then all styles would be parsed twice before the first paint.
-        use_theme(self, self.settings.theme or self.remembered.theme)
+        use_theme(self, self.settings.theme or self.ui_state.theme)
 
     @property
     def state(self) -> State:
         return self.session.state
 
     @property
-    def situation(self) -> Situation:
+    def action_context(self) -> ActionContext:
         rows = self.workbench.logs.rows if self.is_filled else None
-        return Situation(
+        return ActionContext(
             state=self.state,
             job=self.jobs.running(),
             is_sending=bool(self.jobs.running("request")),
@@ -109,9 +109,9 @@ class AsteriaApp(App[str]):
         gc.freeze()  # what stays for good: looking through it took 60 ms, in the middle of a key
         gc.enable()
         logs = self.workbench.logs
-        logs.view.follows, logs.view.wrap = self.remembered.follow, self.remembered.wrap
-        if self.remembered.sample:
-            self.workbench.request.choose(self.remembered.sample)
+        logs.view.wants_follow, logs.view.wrap = self.ui_state.follow, self.ui_state.wrap
+        if self.ui_state.sample:
+            self.workbench.request.choose(self.ui_state.sample)
         self.session.recall()
         self.show()
         self._watch(self._consume())
@@ -150,7 +150,7 @@ class AsteriaApp(App[str]):
         """Brings the screen up to the session's state; panels repaint what differs."""
         self._is_stale = False
         if self.is_filled and self.workbench.is_mounted:
-            self.workbench.show(self.state, self.situation)
+            self.workbench.show(self.state, self.action_context)
 
     def _job_changed(self, name: str, code: ExitCode | None) -> None:
         if not self.is_running or not self.is_filled:
@@ -168,7 +168,7 @@ class AsteriaApp(App[str]):
         """Does the action of that id, or says why not."""
         self.acted_at = time.monotonic()
         action = BY_ID[id_]
-        if why_not := action.why_not(self.situation):
+        if why_not := action.why_not(self.action_context):
             self.notify(why_not, title=f"not now: {action.label}", severity="warning", timeout=4, markup=False)
             return
         if action.command:
@@ -181,9 +181,9 @@ class AsteriaApp(App[str]):
         getattr(owner, f"do_{id_}")()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        situation = self.situation
+        context = self.action_context
         for action in ACTIONS:
-            why_not = action.why_not(situation)
+            why_not = action.why_not(context)
             refusal = f" Not now: {why_not}." if why_not else ""
             help_ = f"{keys_of(action, self.settings.keys)}  {action.help}{refusal}"
             title = f"{action.label} ({action.id})" if action.label != action.id else action.label
@@ -331,10 +331,10 @@ class AsteriaApp(App[str]):
         if not self.is_filled:
             return
         logs, request = self.workbench.logs, self.workbench.request
-        self.remembered = Remembered(
+        self.ui_state = UiState(
             theme=self.theme if self.theme != (self.settings.theme or DARK.name) else "",
             wrap=logs.view.wrap,
-            follow=logs.view.follows,
+            follow=logs.view.wants_follow,
             sample=request.sample,
             sizes=self.workbench.sizes,
         )

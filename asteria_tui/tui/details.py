@@ -13,7 +13,7 @@ from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import ACTIONS, Situation, key_names, keys_of
+from asteria_tui.tui.actions import ACTIONS, ActionContext, key_names, keys_of
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.panels.server import heading
 
@@ -90,9 +90,9 @@ def answer_parts(answer: Predicted, most: int | None = None) -> Iterator[str]:
             return
 
 
-def status_line(project: Project, situation: Situation, width: int) -> Content:
+def status_line(project: Project, context: ActionContext, width: int) -> Content:
     """Whose project it is at the left, how it is at the right."""
-    state = situation.state
+    state = context.state
     server = state.server
     name = next(iter(project.settings.models), project.root.name)
     left = [name, server.target or project.settings.server.target, server.inference.removeprefix("http://")]
@@ -102,8 +102,8 @@ def status_line(project: Project, situation: Situation, width: int) -> Content:
         right.append(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}")
     if server.started_at and server.state in {"running", "unwell"}:
         right.append(f" · {wording.uptime(server.started_at)}")
-    if situation.job:
-        right = [Content.styled(f"◌ {situation.job}", "$accent"), f" {situation.keys['stop']} cancels"]
+    if context.job:
+        right = [Content.styled(f"◌ {context.job}", "$accent"), f" {context.keys['stop']} cancels"]
     end = Content.assemble(*right)
     told = [part for part in left if part]
     while told and len(" · ".join(told)) + 16 + end.cell_length > width:

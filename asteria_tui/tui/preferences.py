@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Keys by the id of an action, such as `up = "U,f5"`; docs/keys.md lists the ids."""
 
 
-class Remembered(msgspec.Struct, kw_only=True):
+class UiState(msgspec.Struct, kw_only=True):
     """screen.json."""
 
     theme: str = ""
@@ -53,7 +53,7 @@ def load_settings(file: Path) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise ConfigError(f"cannot use {file}", detail=str(error), hint="mend it, or move it away") from error
+        raise ConfigError(f"cannot use {file}", detail=str(error), hint="fix it, or move it away") from error
     for id_ in settings.keys:
         if id_ not in BY_ID:
             near = difflib.get_close_matches(id_, BY_ID, n=1)
@@ -81,28 +81,28 @@ def _remembered_file(project: Project) -> Path:
     return project.state_dir / "screen.json"
 
 
-def load_remembered(project: Project) -> Remembered:
+def load_ui_state(project: Project) -> UiState:
     """What the last screen left; nothing of it is worth an error."""
     try:
         told = msgspec.json.decode(_remembered_file(project).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError, RecursionError):
-        return Remembered()
+        return UiState()
     kept = {}
-    for field in msgspec.structs.fields(Remembered):
+    for field in msgspec.structs.fields(UiState):
         # One by one: another version may have meant something else by a name.
         with contextlib.suppress(KeyError, msgspec.ValidationError):
             kept[field.name] = msgspec.convert(told[field.name], field.type)
-    return Remembered(**kept)
+    return UiState(**kept)
 
 
-def save_remembered(project: Project, remembered: Remembered) -> None:
+def save_ui_state(project: Project, ui_state: UiState) -> None:
     """Only where a server was ever started: looking at a project leaves nothing behind in it."""
     file = _remembered_file(project)
     if not file.parent.is_dir():
         return
     partial = file.with_suffix(f".{os.getpid()}")
     try:
-        partial.write_bytes(msgspec.json.encode(remembered))
+        partial.write_bytes(msgspec.json.encode(ui_state))
         partial.replace(file)
     except OSError:
         partial.unlink(missing_ok=True)

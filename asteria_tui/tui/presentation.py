@@ -107,7 +107,7 @@ def advice(failure: StageFailed, keys: KeyNames) -> str:
     """What to do next, with the key of this screen where there is one."""
     frame = failure.cause.frame if failure.cause else None
     if frame and frame.is_project:
-        return f"mend line {frame.line}, then press {keys['send' if failure.stage == 'predict' else 'restart']}"
+        return f"fix line {frame.line}, then press {keys['send' if failure.stage == 'predict' else 'restart']}"
     return failure.hint
 
 

@@ -13,7 +13,7 @@ from asteria_tui.config import Project
 from asteria_tui.errors import ExitCode
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
-from asteria_tui.tui.preferences import Settings, load_remembered, load_settings, save_remembered, settings_file
+from asteria_tui.tui.preferences import Settings, load_settings, load_ui_state, save_ui_state, settings_file
 
 
 def run(project: Project, *, up_first: bool = False) -> int:
@@ -23,7 +23,7 @@ def run(project: Project, *, up_first: bool = False) -> int:
 
 async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
     session = Session(project)
-    app = AsteriaApp(session, settings, load_remembered(project), up_first=up_first)
+    app = AsteriaApp(session, settings, load_ui_state(project), up_first=up_first)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, app.exit, "leave")
     loop.add_signal_handler(signal.SIGHUP, _hang_up, app)
@@ -43,14 +43,14 @@ async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
 async def _clean_up(app: AsteriaApp) -> None:
     """What runs well goes on, what is half done is undone."""
     await app.stop_watching()
-    save_remembered(app.session.project, app.remembered)
+    save_ui_state(app.session.project, app.ui_state)
     await app.jobs.finish()
 
 
 def _hang_up(app: AsteriaApp) -> None:
     """The terminal is gone (SIGHUP): nothing may be written to it again.
 
-    Textual's writer ends at the first write that fails, and whoever writes after that waits for ever.
+    Textual's writer ends at the first write that fails, and whoever writes after that never returns.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):

@@ -20,7 +20,7 @@ from asteria_tui.events import Cause, StageFailed
 from asteria_tui.state import State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import ALL, Situation, bindings
+from asteria_tui.tui.actions import ALL, ActionContext, bindings
 from asteria_tui.tui.borders import MEDIUM, TALL, WIDE, MovableBorders
 from asteria_tui.tui.panels.panel import Panel, Waiting
 from asteria_tui.tui.panels.pipeline import PipelinePanel
@@ -68,7 +68,7 @@ class Workbench(MovableBorders):
         yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
 
     def on_mount(self) -> None:
-        self.sizes = self.app.remembered.sizes
+        self.sizes = self.app.ui_state.sizes
         self.place_borders()
         self.panel("pipeline").take_focus()
 
@@ -103,18 +103,18 @@ class Workbench(MovableBorders):
 
         return self.query_one(RequestPanel)
 
-    def show(self, state: State, situation: Situation) -> None:
+    def show(self, state: State, context: ActionContext) -> None:
         for panel in self.query(Panel):
             panel.show(state)
-        self.show_around(situation)
+        self.show_around(context)
 
-    def show_around(self, situation: Situation) -> None:
+    def show_around(self, context: ActionContext) -> None:
         """The lines above and below the panels."""
         status = self.query_one("#status", Static)
-        line = details.status_line(self.app.session.project, situation, self.size.width - 2)
+        line = details.status_line(self.app.session.project, context, self.size.width - 2)
         if not (isinstance(status.content, Content) and line.is_same(status.content)):
             status.update(line, layout=False)
-        self.query_one(Footer).show(self.current, situation)
+        self.query_one(Footer).show(self.current, context)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         panel = next((widget for widget in event.widget.ancestors_with_self if isinstance(widget, Panel)), None)
@@ -138,7 +138,7 @@ class Workbench(MovableBorders):
         for panel in changed:
             if isinstance(panel, Panel):
                 panel.show_title()
-        self.show_around(self.app.situation)
+        self.show_around(self.app.action_context)
 
     def on_resize(self) -> None:
         self.place_borders()

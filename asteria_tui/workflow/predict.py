@@ -82,7 +82,7 @@ async def _error(server: ServerConnection, name: str, answer: Answer, begun: flo
     if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.
         said = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
-        return InferenceError(f"the model answered {answer.status}", detail=str(said), hint="mend the payload")
+        return InferenceError(f"the model answered {answer.status}", detail=str(said), hint="fix the payload")
     error = error_of(answer, asked)
     if answer.type == "ServiceUnavailableException":
         return await explain_503(server, name, error)

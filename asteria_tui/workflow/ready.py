@@ -24,7 +24,7 @@ CAUSE_TIMEOUT = 2.0
 async def wait_ready(server: ServerConnection, name: str, version: str, since: float, timeout: float) -> Model:
     """Waits until a worker of the model is READY; raises ServerError, with the cause as soon as it is known.
 
-    What failed before `since` (seconds since the epoch) is mended by now, or another matter.
+    What failed before `since` (seconds since the epoch) is fixed by now, or another matter.
     """
     begun = time.monotonic()
     described = told = 0.0
@@ -124,10 +124,12 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
             continue
         not_ready_since = not_ready_since or time.monotonic()
         watch = open_watch(server.work)
-        # A cause that a ready worker came after was mended: this worker may only be starting again.
+        # A cause that a ready worker came after was fixed: this worker may only be starting again.
         cause = latest(watch.rows(), name, watch.ready_at(name), "load", "start")
         if cause is not None and time.monotonic() - not_ready_since >= CAUSE_TIMEOUT:
-            raise with_cause(ServerError(f"no worker of {name} is ready, and the request would wait for ever"), cause)
+            raise with_cause(
+                ServerError(f"no worker of {name} is ready, and the request would never be answered"), cause
+            )
 
 
 async def explain_503(server: ServerConnection, name: str, error: AsteriaError) -> AsteriaError:

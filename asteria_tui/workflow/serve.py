@@ -145,7 +145,7 @@ async def _smoke_tested(
     """The stages ready, keys and predict; returns what failed, and raises it when no model is ready at all."""
     failures: list[AsteriaError] = []
     async with work.client(record) as client:
-        # The log of a server that runs on tells of failures that were mended long ago.
+        # The log of a server that runs on tells of failures that were fixed long ago.
         server = ServerConnection(work, client, open_watch(work) if is_new else open_watch(work, look_back=0))
         if is_all and not is_new:
             await _unload_removed(server, record)

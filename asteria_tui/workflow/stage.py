@@ -60,7 +60,7 @@ def with_cause(error: AsteriaError, cause: Cause) -> AsteriaError:
     """The same kind of error, told by its root in the log."""
     where = f"{cause.frame.file}:{cause.frame.line}" if cause.frame and cause.frame.is_project else ""
     told = type(error)(
-        cause.headline, detail=error.title, hint=f"mend {where}, then run it again" if where else error.hint
+        cause.headline, detail=error.title, hint=f"fix {where}, then run it again" if where else error.hint
     )
     told.cause = cause
     return told

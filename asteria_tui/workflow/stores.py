@@ -1,4 +1,4 @@
-"""`stores`: the chain from the sources to what the server has loaded, and the copies that mend it."""
+"""`stores`: the chain from the sources to what the server has loaded, and the copies that fix it."""
 
 from __future__ import annotations
 

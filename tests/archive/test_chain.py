@@ -1,4 +1,4 @@
-"""The chain from the sources to the loaded model: where it breaks first, and what mends it."""
+"""The chain from the sources to the loaded model: where it breaks first, and what fixes it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_filters(failing: Folder):
 def test_wrong_filters_are_refused(failing: Folder):
     for arguments, said in {
         ("--source", "nowhere"): "no source named 'nowhere'",
-        ("--since", "later"): "'later' is no span of time",
+        ("--since", "later"): "'later' is not a span of time",
         ("--grep", "("): "( is no regular expression",
         ("--grep", "([ -z]|[ -z])*[^ -~]$"): "takes too long on this log",
         ("--level", "loud"): "loud",

@@ -1,4 +1,4 @@
-"""What was mended stays mended, and what is refused leaves the server as it was: on a real one."""
+"""What was fixed stays fixed, and what is refused leaves the server as it was: on a real one."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_no_project_file(make_folder: MakeFolder):
         ('[models.m]\nhandlr = "handler.py"', ("unknown key 'models.m.handlr'", "did you mean 'handler'?")),
         ("[serve]\n", ("unknown key 'serve'", "did you mean 'server'?")),
         ("[models.m]\n", ("neither handler nor archive",)),
-        ('[models."a/b"]\nhandler = "handler.py"', ("'a/b' is no model name",)),
+        ('[models."a/b"]\nhandler = "handler.py"', ("'a/b' is not a valid model name",)),
         ("[models.m", ("is not valid TOML", "end of document")),
         ('[models.m]\nhandler = "handler.py"\nworkers = "many"', ("$.models[...].workers",)),
         ("", ("this project has no model",)),

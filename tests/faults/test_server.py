@@ -52,7 +52,7 @@ def test_a_handler_that_does_not_start_ends_the_server_that_was_started_for_it(m
 
 
 def test_a_handler_that_does_not_start_leaves_a_running_server(make_folder: MakeFolder):
-    """The model goes, until it is mended."""
+    """The model goes, until it is fixed."""
     folder = make_folder()
     folder.run("up")
     java = folder.java.pid

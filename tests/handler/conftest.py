@@ -1,4 +1,4 @@
-"""TorchServe leaves a file open when it is imported (`ts/__init__.py`): not ours to mend, and not to fail on."""
+"""TorchServe leaves a file open when it is imported (`ts/__init__.py`): not ours to fix, and not to fail on."""
 
 import importlib
 import warnings

@@ -19,7 +19,7 @@ from asteria_tui.errors import ExitCode
 from asteria_tui.events import Cause, Event, Frame
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
-from asteria_tui.tui.preferences import Remembered, Settings
+from asteria_tui.tui.preferences import Settings, UiState
 from tests.conftest import COMMAND, FREE_PORTS, ROOT
 
 NOW = 1_790_000_000.0
@@ -98,7 +98,7 @@ FAILED: tuple[Event, ...] = (
         model="sample",
         title=CAUSE.headline,
         detail="no worker became ready",
-        hint="mend handler.py:23, then run it again",
+        hint="fix handler.py:23, then run it again",
         exit_code=4,
         seconds=1.44,
         cause=CAUSE,
@@ -241,9 +241,9 @@ def opened(session) -> Open:
 
     @asynccontextmanager
     async def open_(
-        size=(120, 40), settings=None, remembered=None, *, notifications=False, **options
+        size=(120, 40), settings=None, ui_state=None, *, notifications=False, **options
     ) -> AsyncIterator[Pilot]:
-        app = AsteriaApp(session, settings or Settings(), remembered or Remembered(), **options)
+        app = AsteriaApp(session, settings or Settings(), ui_state or UiState(), **options)
         async with app.run_test(size=size, notifications=notifications) as pilot:
             await settle(pilot)
             yield pilot

@@ -9,7 +9,7 @@ from textual.events import Key
 from textual.widgets import Input, OptionList, Select
 
 from asteria_tui import events
-from asteria_tui.tui.actions import ACTIONS, BY_ID, FOOTERS, Situation, keys_page
+from asteria_tui.tui.actions import ACTIONS, BY_ID, FOOTERS, ActionContext, keys_page
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.panels.logs import LogsPanel
 from asteria_tui.tui.panels.request import RequestPanel
@@ -50,15 +50,15 @@ def test_the_key_page_is_current():
 
 
 @pytest.mark.parametrize(
-    ("situation", "refused"),
+    ("context", "refused"),
     [
-        (Situation(), {"stop", "keys", "send", "send_now"}),
-        (Situation(job="up"), {"up", "restart", "package", "choose_target", "keys", "send", "send_now"}),
-        (Situation(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now"}),
+        (ActionContext(), {"stop", "keys", "send", "send_now"}),
+        (ActionContext(job="up"), {"up", "restart", "package", "choose_target", "keys", "send", "send_now"}),
+        (ActionContext(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now"}),
     ],
 )
-def test_an_action_that_is_not_possible_says_why(situation, refused):
-    told = {action.id: action.why_not(situation) for action in ACTIONS}
+def test_an_action_that_is_not_possible_says_why(context, refused):
+    told = {action.id: action.why_not(context) for action in ACTIONS}
     assert {id_ for id_, why in told.items() if why} == refused
 
 

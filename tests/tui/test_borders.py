@@ -8,7 +8,7 @@ import pytest
 from textual.events import MouseDown, MouseMove, MouseUp
 
 from asteria_tui.tui.borders import Sizes
-from asteria_tui.tui.preferences import Remembered
+from asteria_tui.tui.preferences import UiState
 from asteria_tui.tui.widgets.footer import Footer
 from tests.tui.conftest import RUNNING, settle, write_log
 
@@ -107,12 +107,12 @@ async def test_where_no_border_is_the_key_says_so(opened):
         await pilot.pause()
         assert "the panel shares no height with another here" in [told.message for told in pilot.app._notifications]
     async with opened((100, 30)) as pilot:
-        assert pilot.app.situation.can_heighten is False
+        assert pilot.app.action_context.can_heighten is False
         await pilot.press("3")
-        assert pilot.app.situation.can_heighten is True
-        assert pilot.app.situation.can_widen is False
+        assert pilot.app.action_context.can_heighten is True
+        assert pilot.app.action_context.can_widen is False
         await pilot.press("z")
-        assert pilot.app.situation.can_heighten is False
+        assert pilot.app.action_context.can_heighten is False
 
 
 @pytest.mark.parametrize("beside", [0, -1])
@@ -187,7 +187,7 @@ async def test_a_double_click_puts_one_border_back_and_a_key_all(opened, session
 async def test_what_was_chosen_elsewhere_cuts_nothing_here(opened, session, sizes, size):
     write_log(session.project)
     session.replay(*RUNNING)
-    async with opened(size, remembered=Remembered(sizes=sizes)) as pilot:
+    async with opened(size, ui_state=UiState(sizes=sizes)) as pilot:
         _whole(pilot)
         await pilot.press("4", "escape", "z")
         await pilot.pause()
@@ -196,7 +196,7 @@ async def test_what_was_chosen_elsewhere_cuts_nothing_here(opened, session, size
 
 async def test_a_window_that_changes_keeps_the_ratio(opened, session):
     session.replay(*RUNNING)
-    async with opened((120, 42), remembered=Remembered(sizes=Sizes(left=(60, 60), logs=(10, 30)))) as pilot:
+    async with opened((120, 42), ui_state=UiState(sizes=Sizes(left=(60, 60), logs=(10, 30)))) as pilot:
         assert _outer(pilot, "left").width == 60
         assert _outer(pilot, "logs").height == 10
         for width, height in [(100, 30), (60, 20), (200, 82)]:

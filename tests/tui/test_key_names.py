@@ -12,7 +12,7 @@ import pytest
 from asteria_tui import events
 from asteria_tui.state import State
 from asteria_tui.tui import details
-from asteria_tui.tui.actions import ACTIONS, Situation, key_names, shown_keys
+from asteria_tui.tui.actions import ACTIONS, ActionContext, key_names, shown_keys
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.panels.logs import LogsPanel
 from asteria_tui.tui.panels.pipeline import PipelinePanel
@@ -105,7 +105,7 @@ async def test_every_text_while_something_runs_follows_the_keys(opened, session)
         app.workbench.request.set_sending(True)
         await settle(pilot)
         assert "waiting: f6 cancels" in _shown(app)
-        line = details.status_line(session.project, Situation(job="up", keys=app.key_names), 100)
+        line = details.status_line(session.project, ActionContext(job="up", keys=app.key_names), 100)
         assert line.plain.endswith("x cancels")
         app.workbench.logs.set_filter(grep="of no record")
         await settle(pilot)
@@ -140,11 +140,11 @@ def test_the_help_of_a_panel_names_keys_of_the_table_only(panel):
     assert "{" not in panel.HELP.format_map(names)
 
 
-@pytest.mark.parametrize("situation", [{}, {"job": "up"}, {"has_log": False}, {"state": "running"}])
-def test_every_refusal_follows_the_keys(situation):
-    state = State(server=events.ServerChanged(state="running")) if situation.pop("state", "") else State()
-    ours = Situation(state=state, **situation)
-    theirs = Situation(state=state, keys=key_names(MINE), **situation)
+@pytest.mark.parametrize("context", [{}, {"job": "up"}, {"has_log": False}, {"state": "running"}])
+def test_every_refusal_follows_the_keys(context):
+    state = State(server=events.ServerChanged(state="running")) if context.pop("state", "") else State()
+    ours = ActionContext(state=state, **context)
+    theirs = ActionContext(state=state, keys=key_names(MINE), **context)
     told = [(action.why_not(ours), action.why_not(theirs)) for action in ACTIONS]
     assert [theirs for ours, theirs in told if _named(ours) and theirs == ours] == []
     assert any(_named(ours) for ours, _ in told)
@@ -152,4 +152,4 @@ def test_every_refusal_follows_the_keys(situation):
 
 def test_the_app_and_its_situation_hold_the_keys_of_the_user(session):
     app = AsteriaApp(session, Settings(keys=MINE))
-    assert app.situation.keys["up"] == "U"
+    assert app.action_context.keys["up"] == "U"

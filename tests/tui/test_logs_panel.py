@@ -24,14 +24,14 @@ async def test_it_follows_and_stops_when_the_reader_leaves_the_end(opened, sessi
         panel = pilot.app.workbench.logs
         await pilot.press("3", "up", "up")
         await pilot.pause()
-        assert not panel.view.follow
+        assert not panel.view.is_following
         write_log(session.project, 7)
         await settle(pilot)
         assert "+7 new" in str(panel.border_subtitle)
         assert panel.view.current.text.startswith("request 00057")
         await pilot.press("f")
         await settle(pilot)
-        assert panel.view.follow
+        assert panel.view.is_following
         assert panel.view.current.text.startswith("request 00006")
         assert "new" not in str(panel.border_subtitle)
 
@@ -42,10 +42,10 @@ async def test_the_wheel_stops_following_too(opened, session):
         view = pilot.app.workbench.logs.view
         view.scroll_relative(y=-5, animate=False, immediate=True)
         await pilot.pause()
-        assert not view.follow
+        assert not view.is_following
         view.scroll_end(animate=False, immediate=True)
         await pilot.pause()
-        assert view.follow
+        assert view.is_following
 
 
 async def test_a_filter_shows_what_matches_and_escape_everything(opened, session):
@@ -84,7 +84,7 @@ async def test_find_leaves_the_other_records_in_sight_and_counts(opened, session
         assert len(panel.rows) == 60
         assert panel.view.current.text.startswith("request 00039")
         assert "11 of 11 found" in str(panel.border_subtitle)
-        assert not panel.view.follow
+        assert not panel.view.is_following
         marked = [segment.text for segment in panel.view._strip(39) if segment.style.bold]
         assert marked == ["0003"]
         await pilot.press("enter", "N", "N")
@@ -245,7 +245,7 @@ async def test_a_log_that_is_rolled_stays_one_log(opened, session):
         assert len(panel.rows) == 65
         assert panel.view.cursor == 57
         assert panel.view.current.text.startswith("request 00057")
-        assert not panel.view.follow
+        assert not panel.view.is_following
         assert "+5 new" in str(panel.border_subtitle)
         for _ in range(3):
             _roll(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asteria_tui.errors import ConfigError
-from asteria_tui.tui.preferences import Remembered, load_remembered, load_settings, save_remembered
+from asteria_tui.tui.preferences import UiState, load_settings, load_ui_state, save_ui_state
 
 
 def test_no_file_is_no_settings(tmp_path):
@@ -59,17 +59,17 @@ def test_keys_may_change_places_and_be_written_as_they_are_shown(tmp_path):
 
 def test_what_is_remembered_comes_back(project):
     project.state_dir.mkdir()
-    save_remembered(project, Remembered(theme="nord", wrap=True, sample=("sample", "second")))
-    found = load_remembered(project)
+    save_ui_state(project, UiState(theme="nord", wrap=True, sample=("sample", "second")))
+    found = load_ui_state(project)
     assert (found.theme, found.wrap, found.sample) == ("nord", True, ("sample", "second"))
 
 
 def test_a_project_that_was_only_looked_at_stays_as_it_was(project):
-    save_remembered(project, Remembered())
+    save_ui_state(project, UiState())
     assert not project.state_dir.exists()
 
 
 def test_a_broken_memory_is_no_memory(project):
     project.state_dir.mkdir()
     (project.state_dir / "screen.json").write_text("{")
-    assert load_remembered(project).theme == ""
+    assert load_ui_state(project).theme == ""

@@ -8,9 +8,9 @@ from asteria_tui import events, wording
 from asteria_tui.state import State, reduce
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import key_names
+from asteria_tui.tui.editor import editor_command
 from asteria_tui.tui.panels.pipeline import _lines, _one_line
 from asteria_tui.tui.panels.server import strip
-from asteria_tui.tui.source_line import editor_command
 from asteria_tui.tui.widgets.sparkline import sparkline
 from tests.tui.conftest import FAILED, NOW, RUNNING
 
@@ -34,7 +34,7 @@ def test_a_failure_says_cause_place_and_way_out_once():
     text = "\n".join(line.plain for line in _lines(pres.pipeline(_after(*FAILED)), 40, KEYS))
     assert text.count("KeyError") == 1
     assert "handler.py:23 in initialize" in text
-    assert "→ mend line 23, then press R" in text
+    assert "→ fix line 23, then press R" in text
     assert max(map(len, text.splitlines())) <= 40
 
 

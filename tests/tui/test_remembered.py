@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteria_tui.tui.borders import Sizes
-from asteria_tui.tui.preferences import Remembered, load_remembered
+from asteria_tui.tui.preferences import UiState, load_ui_state
 from tests.benchmarks.terminal import Terminal
 from tests.conftest import COMMAND, ROOT
 from tests.tui.conftest import settle, write_log
@@ -34,11 +34,11 @@ async def test_no_following_is_remembered_when_it_was_chosen(opened, session):
     async with opened() as pilot:
         await pilot.press("f")
         pilot.app.remember()
-        chosen = pilot.app.remembered
+        chosen = pilot.app.ui_state
     assert not chosen.follow
-    async with opened(remembered=chosen) as pilot:
+    async with opened(ui_state=chosen) as pilot:
         view = pilot.app.workbench.logs.view
-        assert not view.follow
+        assert not view.is_following
         assert view.current.text.startswith("request 00199")
         assert "00199" in view.render_line(view.scrollable_content_region.height - 1).text
         write_log(session.project, 7)
@@ -47,7 +47,7 @@ async def test_no_following_is_remembered_when_it_was_chosen(opened, session):
         assert "+7 new" in str(pilot.app.workbench.logs.border_subtitle)
         await pilot.press("f")
         pilot.app.remember()
-        assert pilot.app.remembered.follow
+        assert pilot.app.ui_state.follow
 
 
 async def test_scrolling_up_is_no_choice(opened, session):
@@ -55,9 +55,9 @@ async def test_scrolling_up_is_no_choice(opened, session):
     async with opened() as pilot:
         await pilot.press("3", "up", "up", "up")
         await pilot.pause()
-        assert not pilot.app.workbench.logs.view.follow
+        assert not pilot.app.workbench.logs.view.is_following
         pilot.app.remember()
-        assert pilot.app.remembered.follow
+        assert pilot.app.ui_state.follow
 
 
 async def test_everything_that_was_set_is_taken_down(opened, session):
@@ -67,7 +67,7 @@ async def test_everything_that_was_set_is_taken_down(opened, session):
         pilot.app.theme = "nord"
         await pilot.press("q")
         await pilot.pause()
-        found = pilot.app.remembered
+        found = pilot.app.ui_state
         assert (found.theme, found.wrap, found.follow, found.sample) == ("nord", True, True, ("sample", "second"))
         assert sum(found.sizes.logs) == pilot.app.workbench.query_one("#right").size.height
 
@@ -75,20 +75,20 @@ async def test_everything_that_was_set_is_taken_down(opened, session):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"a": ' + b"[" * 100_000])
 def test_a_file_that_is_none_is_no_memory(project, content):
     _write(project, content)
-    assert load_remembered(project) == Remembered()
+    assert load_ui_state(project) == UiState()
 
 
 def test_of_a_file_of_another_version_all_is_kept_that_is_understood(project):
     told = {"theme": "nord", "wrap": "soft", "follow": False, "sizes": {"left": [1, 2], "dock": 1}, "tabs": [1]}
     _write(project, json.dumps(told).encode())
-    assert load_remembered(project) == Remembered(theme="nord", follow=False, sizes=Sizes(left=(1, 2)))
+    assert load_ui_state(project) == UiState(theme="nord", follow=False, sizes=Sizes(left=(1, 2)))
 
 
 @pytest.mark.parametrize("left", [[0, 1], [1], [1, 2, 3], [-4, 5], [1.5, 2], [1, 10**9], "half", {}])
 async def test_sizes_that_are_none_are_left_out(opened, session, left):
     _write(session.project, json.dumps({"wrap": True, "sizes": {"left": left}}).encode())
-    found = load_remembered(session.project)
-    assert found == Remembered(wrap=True)
+    found = load_ui_state(session.project)
+    assert found == UiState(wrap=True)
 
 
 @given(st.dictionaries(st.sampled_from(["theme", "wrap", "follow", "sample", "sizes"]) | st.text(), JSON))
@@ -97,13 +97,13 @@ def test_no_file_hurts(tmp_path_factory, told):
 
     project = Project(root=tmp_path_factory.getbasetemp(), settings=Settings())
     _write(project, json.dumps(told).encode())
-    found = load_remembered(project)
+    found = load_ui_state(project)
     assert isinstance(found.theme, str)
     assert isinstance(found.sizes, Sizes)
 
 
 async def test_a_theme_and_a_sample_that_are_gone_are_no_harm(opened):
-    async with opened(remembered=Remembered(theme="of last year", sample=("gone", "away"))) as pilot:
+    async with opened(ui_state=UiState(theme="of last year", sample=("gone", "away"))) as pilot:
         assert pilot.app.theme == "asteria"
         assert pilot.app.workbench.request.sample == ("sample", "first")
 
@@ -129,7 +129,7 @@ def test_it_is_kept_however_the_screen_ends(project, monkeypatch, end):
         else:
             terminal.press("q")
         assert terminal.wait_for_end() == 0
-    found = load_remembered(project)
+    found = load_ui_state(project)
     assert (found.wrap, found.follow, found.sample) == (True, False, ("sample", "first"))
     assert found.sizes.left[0] == 48
     assert found.sizes.logs is not None
@@ -146,4 +146,4 @@ def test_a_border_dragged_in_a_terminal_is_where_it_was_let_go(project, monkeypa
     terminal.press("\x1b[<0;45;20M\x1b[<32;50;21M\x1b[<32;61;20M\x1b[<0;61;20m")
     terminal.press("q")
     assert terminal.wait_for_end() == 0
-    assert load_remembered(project).sizes == Sizes(left=(60, 60))
+    assert load_ui_state(project).sizes == Sizes(left=(60, 60))

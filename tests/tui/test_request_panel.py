@@ -46,7 +46,7 @@ async def test_a_binary_sample_is_sent_as_it_is_until_a_body_is_written(opened, 
         await pilot.press("e", "[")
         await pilot.pause()
         assert "line 1" in request.border_subtitle
-        with pytest.raises(ConfigError, match="no JSON"):
+        with pytest.raises(ConfigError, match="not JSON"):
             request.payload()
         await pilot.press("]")
         await pilot.pause()
@@ -58,7 +58,7 @@ async def test_a_number_that_no_json_has_is_refused_as_by_the_command(opened):
         request = pilot.app.workbench.request
         request.query_one(JsonEditor).load_text('{"score": NaN}')
         await pilot.pause()
-        with pytest.raises(ConfigError, match="no JSON"):
+        with pytest.raises(ConfigError, match="not JSON"):
             request.payload()
 
 

@@ -77,8 +77,8 @@ class LogsPanel(Panel):
         self._jump: tuple[int, int] | None = None
         """From which line, and in which direction, a match is looked for that is not known yet."""
         self._has_wrapped = False
-        self._sought = ""
-        self._left = 0
+        self._find_text = ""
+        self._anchor = 0
         """The line that the reader was at before the first match."""
 
     def compose(self) -> ComposeResult:
@@ -90,7 +90,7 @@ class LogsPanel(Panel):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(FilterChips).show(self.filter, self._sought)
+        self.query_one(FilterChips).show(self.filter, self._find_text)
         self._show_state()
 
     @property
@@ -135,27 +135,27 @@ class LogsPanel(Panel):
             if self.rows is not None:
                 self.rows.close()
             self.rows = LogRows(path, self.filter, self._known)
-            self.rows.find(self._sought)
+            self.rows.find(self._find_text)
             self._looked(self.rows)
             self.view.show(self.rows)
         change = self._looked(self.rows)
         self._unshown += change.after
         if change.is_new:
-            self._jump, self._left = None, 0
+            self._jump, self._anchor = None, 0
         # Only what comes at the end moves no row.
         if change.before or change.is_new or time.monotonic() - self._shown_at >= patience:
             if change or self._unshown:
-                self.view.take(msgspec.structs.replace(change, after=self._unshown))
+                self.view.apply(msgspec.structs.replace(change, after=self._unshown))
             self._unshown, self._shown_at = 0, time.monotonic()
             self._show_state(COUNT_EVERY if patience else 0.0)
-        self._go_on()
+        self._continue_jump()
         return bool(change)
 
     def _looked(self, rows: LogRows) -> Change:
         try:
             return rows.look()
         except ConfigError as error:  # a pattern that takes too long is given up, whichever it was
-            self._sought, self._jump = "", None
+            self._find_text, self._jump = "", None
             rows.find("")
             self.filter = msgspec.structs.replace(self.filter, grep="", not_="")
             rows.set_filter(self.filter)
@@ -187,7 +187,7 @@ class LogsPanel(Panel):
         else:
             if view.missed:
                 parts.append(f"+{view.missed:,} new")
-            parts.append("following" if view.follow else "paused")
+            parts.append("following" if view.is_following else "paused")
             if self.rows is not None:
                 shown, lines = len(self.rows), self.rows.lines
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
@@ -234,12 +234,12 @@ class LogsPanel(Panel):
 
     def set_find(self, text: str) -> None:
         """Goes to the match at or before the place where the reader began to find; the rows stay."""
-        self._sought, self._jump = text, None
+        self._find_text, self._jump = text, None
         if self.rows is not None:
-            self.rows.find(text, self._left if len(self.rows) else None)
+            self.rows.find(text, self._anchor if len(self.rows) else None)
             if text and len(self.rows):
-                self._jump = (self._left + 1, -1)
-                self._go_on()
+                self._jump = (self._anchor + 1, -1)
+                self._continue_jump()
         self._show_search()
 
     def _show_search(self) -> None:
@@ -247,11 +247,11 @@ class LogsPanel(Panel):
         self.view.pattern = found.pattern if found is not None else self.filter.grep
         self.view.is_finding = found is not None
         self.view.refresh()
-        self.query_one(FilterChips).show(self.filter, self._sought)
+        self.query_one(FilterChips).show(self.filter, self._find_text)
         self._show_state()
         self._wakes.set()
 
-    def _go_on(self) -> None:
+    def _continue_jump(self) -> None:
         """Goes to the match that is asked for as soon as it is known."""
         rows = self.rows
         if rows is None or rows.found is None or self._jump is None:
@@ -260,7 +260,7 @@ class LogsPanel(Panel):
         row = rows.uncover(match[0]) if match is not None else None
         if match is not None and row is not None:
             self._jump, self._has_wrapped = None, match[1]
-            self.view.take(Change())
+            self.view.apply(Change())
             self.view.go_to(row, is_far=True)
         elif rows.is_complete:
             self._jump = None
@@ -270,8 +270,8 @@ class LogsPanel(Panel):
 
     def do_find(self) -> None:
         if self.rows is not None and len(self.rows):
-            self._left = self.rows.key(min(self.view.cursor, len(self.rows) - 1))
-        self._ask("find", self._sought)
+            self._anchor = self.rows.key(min(self.view.cursor, len(self.rows) - 1))
+        self._ask("find", self._find_text)
 
     def _ask(self, kind: Kind, text: str) -> None:
         self.add_class("-searching")
@@ -310,7 +310,7 @@ class LogsPanel(Panel):
 
     def back(self) -> bool:
         """One level back: find, the filter's text, the causes; False when there is nothing to leave."""
-        if self._sought:
+        if self._find_text:
             self.set_find("")
         elif text_of(self.filter):
             self.set_filter(grep="", not_="")
@@ -335,7 +335,7 @@ class LogsPanel(Panel):
             self.view.go_to(self.view.cursor + by)
         elif self.view.cursor < len(self.rows):
             self._jump = (self.rows.key(self.view.cursor), by)
-            self._go_on()
+            self._continue_jump()
             self._show_state()
             self._wakes.set()
 
@@ -352,8 +352,8 @@ class LogsPanel(Panel):
         self.set_filter(model=_following(self.filter.model, tuple(name for name, _ in self._known)))
 
     def do_follow(self) -> None:
-        self.view.set_follow(not self.view.follow)
-        self.view.follows = self.view.follow
+        self.view.set_follow(not self.view.is_following)
+        self.view.wants_follow = self.view.is_following
         self._show_state()
 
     def do_wrap(self) -> None:

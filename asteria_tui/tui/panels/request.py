@@ -209,7 +209,7 @@ class RequestPanel(Panel):
         if self._file is not None and not editor.text:
             return self._file[1]
         if error := editor.check():
-            raise ConfigError("the body is no JSON", detail=error, hint=f"mend {error.split(':')[0]}")
+            raise ConfigError("the body is not JSON", detail=error, hint=f"fix {error.split(':')[0]}")
         name = self.sample[1] if self.sample else "editor"
         try:
             content = editor.text.encode()

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.events import Click, MouseMove
 from textual.widget import Widget
 
-from asteria_tui.tui.actions import BY_ID, FOOTERS, KeyNames, Situation
+from asteria_tui.tui.actions import BY_ID, FOOTERS, ActionContext, KeyNames
 
 GAP = 2
 ALWAYS = 2
@@ -21,8 +21,8 @@ class Footer(Widget):
         self.keys = keys
         self._shown: tuple[tuple[str, str], ...] = ()
 
-    def show(self, panel: str, situation: Situation) -> None:
-        shown = tuple((id_, BY_ID[id_].why_not(situation)) for id_ in FOOTERS[panel])
+    def show(self, panel: str, context: ActionContext) -> None:
+        shown = tuple((id_, BY_ID[id_].why_not(context)) for id_ in FOOTERS[panel])
         if shown != self._shown:
             self._shown = shown
             self.refresh()

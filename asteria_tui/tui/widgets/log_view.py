@@ -57,8 +57,8 @@ class LogView(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 Textual's name
         super().__init__(id=id, classes=classes)
         self.rows: LogRows | None = None
-        self.follow = True
-        self.follows = True
+        self.is_following = True
+        self.wants_follow = True
         """What the reader chose, and what a new log begins with; scrolling is no choice."""
         self.wrap = False
         self.cursor = 0
@@ -83,18 +83,18 @@ class LogView(ScrollView, can_focus=True):
         self.missed = 0
         self._widest = 0
         self.cursor = max(0, len(rows) - 1) if rows else 0
-        self.take(Change(is_new=True))
+        self.apply(Change(is_new=True))
 
-    def take(self, change: Change) -> None:
+    def apply(self, change: Change) -> None:
         """Adapts to what a look at the log brought."""
         count = len(self.rows) if self.rows else 0
         if change.is_new:
-            self.missed, self.follow, self._is_placed = 0, self.follows, self._room > 0
+            self.missed, self.is_following, self._is_placed = 0, self.wants_follow, self._room > 0
         self.cursor = max(0, min(self.cursor + change.before, count - 1))
-        if not self.follow:
+        if not self.is_following:
             self.missed += change.after
         self._fit()
-        if self.follow or change.is_new:
+        if self.is_following or change.is_new:
             self.cursor = max(0, count - 1)
             self._go(self.max_scroll_y)
         elif change.before:
@@ -102,23 +102,23 @@ class LogView(ScrollView, can_focus=True):
         self.refresh()
 
     def set_follow(self, follow: bool) -> None:
-        self.follow = follow
+        self.is_following = follow
         if follow:
             self.missed = 0
-            self.take(Change())
+            self.apply(Change())
         self.post_message(self.FollowChanged())
 
     def set_wrap(self, wrap: bool) -> None:
         self.wrap = wrap
         self.scroll_x = 0
-        self.take(Change())
+        self.apply(Change())
 
     def go_to(self, row: int, *, is_far: bool = False) -> None:
         """Puts the cursor there and the row on the screen; into its middle if it is far from what one read before."""
         count = len(self.rows) if self.rows else 0
         self.cursor = max(0, min(row, count - 1))
         is_last = self.cursor >= count - 1
-        if is_last != self.follow:
+        if is_last != self.is_following:
             self.set_follow(is_last)
         height = self._room
         top = round(self.scroll_y)
@@ -164,9 +164,9 @@ class LogView(ScrollView, can_focus=True):
         if row is None:
             return
         self.cursor = row
-        if self.follow:
+        if self.is_following:
             self.set_follow(False)
-        self.take(Change())
+        self.apply(Change())
         self.go_to(row)
 
     def action_right(self) -> None:
@@ -199,7 +199,7 @@ class LogView(ScrollView, can_focus=True):
             self.action_open()
             return
         self.cursor = row
-        if self.follow and row < len(self.rows) - 1:
+        if self.is_following and row < len(self.rows) - 1:
             self.set_follow(False)
         self.refresh()
         if (
@@ -215,11 +215,11 @@ class LogView(ScrollView, can_focus=True):
             return
         # The reader moved: away from the end that is no following, back at the end it is again.
         at_end = new_value >= self.max_scroll_y
-        if at_end != self.follow:
+        if at_end != self.is_following:
             self.set_follow(at_end)
 
     def on_resize(self, _: events.Resize) -> None:
-        self.take(Change(is_new=not self._is_placed))
+        self.apply(Change(is_new=not self._is_placed))
 
     def notify_style_update(self) -> None:
         self._styles.clear()

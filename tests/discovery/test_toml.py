@@ -15,8 +15,8 @@ from asteria_tui.config import (
     load,
     settings_from,
 )
+from asteria_tui.discovery import Discovery, discover, to_toml, write
 from asteria_tui.errors import ConfigError
-from asteria_tui.workflow.discovery import Discovery, discover, to_toml, write
 
 HANDLER = "def handle(data, context): ..."
 

@@ -3,7 +3,7 @@
 Files are read, never imported or run.
 """
 
-from asteria_tui.workflow.discovery.project import Discovery, Guess, discover
-from asteria_tui.workflow.discovery.toml import to_toml, write
+from asteria_tui.discovery.project import Discovery, Guess, discover
+from asteria_tui.discovery.toml import to_toml, write
 
 __all__ = ["Discovery", "Guess", "discover", "to_toml", "write"]

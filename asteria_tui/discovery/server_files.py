@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from asteria_tui.workflow.discovery.tree import Tree, base_name, folder
+from asteria_tui.discovery.tree import Tree, base_name, folder
 
 # config.properties key -> [server] key.
 ADDRESSES = {

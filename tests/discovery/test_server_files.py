@@ -6,7 +6,7 @@ import pytest
 
 from asteria_tui.archive.sources import collect
 from asteria_tui.config import ModelSettings, ServerSettings, StoreSettings, load
-from asteria_tui.workflow.discovery import discover, write
+from asteria_tui.discovery import discover, write
 
 HANDLER = "def handle(data, context): ..."
 

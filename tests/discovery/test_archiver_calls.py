@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asteria_tui.config import ModelSettings, StoreSettings, settings_from
-from asteria_tui.workflow.discovery import discover, to_toml
+from asteria_tui.discovery import discover, to_toml
 
 HANDLER = "def handle(data, context): ..."
 

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from asteria_tui.config import ModelSettings, ServerSettings, Settings, StoreSettings
+from asteria_tui.discovery.archiver_calls import Call, find_calls
+from asteria_tui.discovery.samples import find_samples, samples_of
+from asteria_tui.discovery.server_files import ServerFacts, read_model_config, read_server_files
+from asteria_tui.discovery.sources import find_models, model_name, unique_name, valid_name
+from asteria_tui.discovery.tree import MAX_FILES, Tree, base_name, folder
 from asteria_tui.errors import ConfigError
-from asteria_tui.workflow.discovery.archiver_calls import Call, find_calls
-from asteria_tui.workflow.discovery.samples import find_samples, samples_of
-from asteria_tui.workflow.discovery.server_files import ServerFacts, read_model_config, read_server_files
-from asteria_tui.workflow.discovery.sources import find_models, model_name, unique_name, valid_name
-from asteria_tui.workflow.discovery.tree import MAX_FILES, Tree, base_name, folder
 
 STORE_NAMES = {"model_store", "model-store", "modelstore"}
 CONFIG_NAMES = {f"model{dash}config.{suffix}" for dash in "-_" for suffix in ("yaml", "yml")}

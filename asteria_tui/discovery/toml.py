@@ -13,8 +13,8 @@ import msgspec
 
 from asteria_tui.archive.files import replacement, write_all
 from asteria_tui.config import FILE_NAME, ModelSettings
+from asteria_tui.discovery.project import Discovery
 from asteria_tui.errors import ArchiveError, ConfigError
-from asteria_tui.workflow.discovery.project import Discovery
 
 # Written even where it is the default.
 SHOWN = {"version", "workers", "primary", "mirrors", "target", "inference_port"}

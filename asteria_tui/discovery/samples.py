@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-from asteria_tui.workflow.discovery.tree import Tree, base_name, folder, stem
+from asteria_tui.discovery.tree import Tree, base_name, folder, stem
 
 FOLDER_NAMES = (
     "samples",

@@ -11,9 +11,9 @@ import msgspec
 from asteria_tui.archive.entry_point import find_entry_point
 from asteria_tui.archive.sources import BUILT_IN_HANDLERS
 from asteria_tui.config import MODEL_NAME, ModelSettings
+from asteria_tui.discovery.python_commands import parsed
+from asteria_tui.discovery.tree import Tree, base_name, folder, is_test, stem
 from asteria_tui.errors import ArchiveError
-from asteria_tui.workflow.discovery.python_commands import parsed
-from asteria_tui.workflow.discovery.tree import Tree, base_name, folder, is_test, stem
 
 WEIGHTS = (".pt", ".pth", ".safetensors", ".onnx", ".bin")
 """In the order in which they are preferred: .bin is also the name of much else."""

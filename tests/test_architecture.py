@@ -1,4 +1,4 @@
-"""The rules of the house (docs and pyproject.toml): who may import whom, and what no command may load."""
+"""The import contracts (docs/design.md, pyproject.toml): who may import whom, and what no command may load."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from asteria_tui.archive.entry_point import parse
+from asteria_tui.discovery.script import UNKNOWN
 from asteria_tui.errors import ArchiveError
-from asteria_tui.workflow.discovery.script import UNKNOWN
 
 DEEPEST = 30
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from asteria_tui.config import Project, settings_from
 from asteria_tui.errors import ConfigError
-from asteria_tui.workflow.compose import HEADER, export, to_yaml
+from asteria_tui.export.compose import HEADER, export, to_yaml
 from tests.conftest import MakeFolder
 
 PATIENCE_SECONDS = 60

@@ -10,9 +10,9 @@ import msgspec
 
 from asteria_tui.archive.sources import understand_handler
 from asteria_tui.config import ModelSettings
-from asteria_tui.workflow.discovery.python_commands import command_lists, command_texts, parsed
-from asteria_tui.workflow.discovery.script import Script, options, words
-from asteria_tui.workflow.discovery.tree import Tree, base_name, folder, is_test
+from asteria_tui.discovery.python_commands import command_lists, command_texts, parsed
+from asteria_tui.discovery.script import Script, options, words
+from asteria_tui.discovery.tree import Tree, base_name, folder, is_test
 
 PROGRAM = re.compile(r"(?:torch-model-archiver(?:\.exe)?|model_archiver[./]model_packaging(?:\.py)?)(?=[\s\"',]|$)")
 SCRIPTS = (".sh", ".bash", ".zsh", ".ps1", ".yml", ".yaml", ".mk")

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asteria_tui.config import MODEL_NAME, ModelSettings, StoreSettings
+from asteria_tui.discovery import discover
+from asteria_tui.discovery.sources import unique_name, valid_name
 from asteria_tui.errors import ConfigError, ExitCode
-from asteria_tui.workflow.discovery import discover
-from asteria_tui.workflow.discovery.sources import unique_name, valid_name
 
 HANDLER = """
 from ts.torch_handler.base_handler import BaseHandler

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asteria_tui.workflow.discovery import Discovery
+from asteria_tui.discovery import Discovery
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What asteria-tui does, as files for other tools."""
