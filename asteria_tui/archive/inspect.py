@@ -155,7 +155,7 @@ def _manifest(archive: zipfile.ZipFile, warnings: list[str]) -> dict[str, Any] |
         warnings.append(f"{MANIFEST_NAME} cannot be read: {error}")
         return None
     if not isinstance(manifest, dict):
-        warnings.append(f"{MANIFEST_NAME} is no JSON object")
+        warnings.append(f"{MANIFEST_NAME} is not a JSON object")
         return None
     if not isinstance(manifest.get("model"), dict):
         warnings.append(f"{MANIFEST_NAME} has no model")

@@ -59,7 +59,7 @@ def read_payload(
     """The payload that a command line means: SAMPLE, `@FILE`, `-`, `data`, or without any the first sample.
 
     Raises:
-        ConfigError: no such sample or file, or it is no JSON where JSON is meant.
+        ConfigError: no such sample or file, or it is not JSON where JSON is meant.
     """
     if data is not None:
         return checked(Payload(name="data", content=data.encode(), content_type=content_type or JSON_TYPE))
@@ -95,7 +95,7 @@ def read_payload(
 
 
 def from_file(path: Path, name: str, content_type: str | None = None) -> Payload:
-    """Raises ConfigError when it can't be read, or is no JSON though its name says so."""
+    """Raises ConfigError when it can't be read, or is not JSON though its name says so."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -119,7 +119,7 @@ def checked(payload: Payload) -> Payload:
         json.loads(payload.content, parse_constant=_refuse_constant)
     except ValueError as error:
         raise ConfigError(
-            f"the payload {payload.name!r} is no JSON",
+            f"the payload {payload.name!r} is not JSON",
             detail=str(error),
             hint="--content-type sends something else than JSON as it is",
         ) from error
@@ -129,4 +129,4 @@ def checked(payload: Payload) -> Payload:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number (RFC 8259, section 6)")
+    raise ValueError(f"{name} is not a JSON number (RFC 8259, section 6)")

@@ -140,8 +140,8 @@ def test_another_torchserve_on_the_port(make_folder: MakeFolder, shared: Folder)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("predict", "-d", "{nope"), "is no JSON"),
-        (("predict", "-d", '{"a": NaN}'), "NaN is no JSON number"),
+        (("predict", "-d", "{nope"), "is not JSON"),
+        (("predict", "-d", '{"a": NaN}'), "NaN is not a JSON number"),
         (("predict", "@nowhere.json"), "cannot read the payload nowhere.json"),
         (("predict", "frist"), "did you mean 'first'?"),
     ],

@@ -1,4 +1,4 @@
-"""An editor for JSON: colours by one regular expression a visible line, and the place where it is no JSON.
+"""An editor for JSON: colours by one regular expression a visible line, and the place where it is not JSON.
 
 It takes other text as well, plain: `is_json` tells which.
 """
@@ -26,7 +26,7 @@ class JsonEditor(TextArea):
 
     is_json = True
     error: str = ""
-    """Why the text is no JSON, with line and column; empty when it is."""
+    """Why the text is not JSON, with line and column; empty when it is."""
     _error_at: tuple[int, int] | None = None
 
     def on_mount(self) -> None:
