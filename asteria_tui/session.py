@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from asteria_tui.discovery import Discovery
     from asteria_tui.inference.payload import Payload
     from asteria_tui.logs.watch import CauseWatch
+    from asteria_tui.operations.base import Context
     from asteria_tui.server.client import Client
     from asteria_tui.targets.target import ServerRecord, Target
-    from asteria_tui.workflow.stage import Context
 
 WORKER_TIMEOUT = 300.0
 """Seconds for a call that waits for workers to load a model of any size."""
@@ -147,7 +147,7 @@ class Session:
 
     @cached_property
     def work(self) -> Context:
-        from asteria_tui.workflow.stage import Context
+        from asteria_tui.operations.base import Context
 
         return Context(self.project, self.target, self.emit)
 
@@ -209,7 +209,7 @@ class Session:
             return await action or ExitCode.DONE
         except AsteriaError as error:
             if not error.is_reported:
-                from asteria_tui.workflow.stage import failure
+                from asteria_tui.operations.base import failure
 
                 self.emit(failure(error, stage))
             return error.exit_code
@@ -234,31 +234,31 @@ class Session:
         return dict(self.project.settings.models)
 
     async def up(self, name: str | None = None, archiver: Archiver = "own") -> None:
-        from asteria_tui.workflow import serve
+        from asteria_tui.operations import serve
 
         await serve.up(self.work, self.chosen_models(name), archiver)
 
     async def restart(self, name: str | None = None) -> None:
-        from asteria_tui.workflow import serve
+        from asteria_tui.operations import serve
 
         await serve.restart(self.work, self.chosen_models(name))
 
     async def down(self) -> None:
-        from asteria_tui.workflow import serve
+        from asteria_tui.operations import serve
 
         await serve.down(self.work)
 
     async def package(self, name: str | None = None, archiver: Archiver = "own") -> None:
-        from asteria_tui.workflow.packaging import package
-        from asteria_tui.workflow.serve import locked
+        from asteria_tui.operations.package import package
+        from asteria_tui.operations.serve import locked
 
         async with locked(self.work):
             await package(self.work, self.chosen_models(name), archiver)
 
     async def stores(self, name: str | None = None, *, sync: bool = False) -> ExitCode:
         """The chain from sources to the loaded model as an event; FAILED when it is broken."""
-        from asteria_tui.workflow.serve import locked
-        from asteria_tui.workflow.stores import compare_stores, sync_stores
+        from asteria_tui.operations.serve import locked
+        from asteria_tui.operations.stores import compare_stores, sync_stores
 
         if not sync:
             return await compare_stores(self.work, self.chosen_models(name))
@@ -268,14 +268,14 @@ class Session:
     async def build_image(
         self, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
     ) -> None:
-        from asteria_tui.workflow.image import build_image
+        from asteria_tui.operations.image import build_image
 
         await build_image(self.work, wheelhouse=wheelhouse, base=base, torch_index=torch_index)
 
     async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
         """Sends one payload to a model of the project, or to any other that the server has."""
-        from asteria_tui.workflow.predict import predict
-        from asteria_tui.workflow.stage import ServerConnection, open_watch
+        from asteria_tui.operations.base import ServerConnection, open_watch
+        from asteria_tui.operations.predict import predict
 
         record = await self.running()
         name = name or self.project.model()[0]
@@ -295,13 +295,13 @@ class Session:
 
     async def status(self) -> ExitCode:
         """What runs and whether it is well, as events; UNWELL when it is not."""
-        from asteria_tui.workflow.status import check_status
+        from asteria_tui.operations.status import check_status
 
         return await check_status(self.work)
 
     async def causes(self) -> tuple[Cause, ...]:
         """Every cause that the current log tells, each once, the newest last; read by a thread."""
-        from asteria_tui.workflow.stage import open_watch
+        from asteria_tui.operations.base import open_watch
 
         if self._watch is None or self._watch[0] != self.records_file:
             self._watch = (self.records_file, open_watch(self.work))
@@ -317,12 +317,12 @@ class Session:
 
     async def monitor(self) -> None:
         """Looks at the server every two seconds, emits what is new, and holds its peace while an action runs."""
-        from asteria_tui.workflow.monitor import monitor
+        from asteria_tui.operations.monitor import monitor
 
         await monitor(lambda: self.work, lambda: self.state, lambda: self._performing > 0)
 
     async def keys(self, *, reveal: bool = False, renew: KeyKind | None = None) -> None:
-        from asteria_tui.workflow.serve import show_keys
+        from asteria_tui.operations.serve import show_keys
 
         async with self.work.client(await self.running()) as client:
             if renew is not None:
@@ -358,7 +358,7 @@ class Session:
 
     async def _manage(self, act: Callable[[Client], Awaitable[object]]) -> None:
         """One call of the management API, then the models as they are after it."""
-        from asteria_tui.workflow.status import show_models
+        from asteria_tui.operations.status import show_models
 
         record = await self.running()
         async with self.work.client(record) as client:

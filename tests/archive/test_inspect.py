@@ -67,7 +67,7 @@ def test_an_archive_of_the_official_tool(workshop, handler, entry_point):
         ([("h.py", FUNCTION)], "there is no MAR-INF/MANIFEST.json"),
         ([(MANIFEST_NAME, "{")], "cannot be read"),
         ([(MANIFEST_NAME, "[" * 100_000)], "cannot be read"),
-        ([(MANIFEST_NAME, "[]")], "is no JSON object"),
+        ([(MANIFEST_NAME, "[]")], "is not a JSON object"),
         ([(MANIFEST_NAME, "{}")], "has no model"),
         ([(MANIFEST_NAME, " " * (READ_LIMIT + 1))], "larger than"),
         ([(MANIFEST_NAME, manifest())], "the handler h.py is not in the archive"),

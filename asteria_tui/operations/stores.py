@@ -13,55 +13,55 @@ from asteria_tui.archive.stores import PlaceFound, StoreLink, chain, compare
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import ArchiveError, AsteriaError, ExitCode
 from asteria_tui.events import ChainLink, StageProgressed, StoresCompared
+from asteria_tui.operations.base import Context, stage
+from asteria_tui.operations.package import fill_mirrors
 from asteria_tui.server.client import Client
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import ContainerStore, ServerRecord, StoredArchive
-from asteria_tui.workflow.packaging import fill_mirrors
-from asteria_tui.workflow.stage import Context, stage
 
 
-async def compare_stores(work: Context, models: dict[str, ModelSettings]) -> ExitCode:
+async def compare_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Emits the chain of each model; FAILED when a link is broken, as `cmp` says it."""
-    record = await work.target.find()
-    inside = await work.target.container_store()
+    record = await context.target.find()
+    inside = await context.target.container_store()
     links: list[ChainLink] = []
     for name, settings in models.items():
-        places = await asyncio.to_thread(_places, work, name, settings)
+        places = await asyncio.to_thread(_places, context, name, settings)
         if inside is not None:
             found = inside.archives.get(f"{name}.mar")
             places.append(("container", f"{inside.container}:{inside.directory}/{name}.mar", _link(found)))
         if record is not None:
-            places.append(("server", record.inference, await _loaded(work, record, name)))
+            places.append(("server", record.inference, await _loaded(context, record, name)))
         links += chain(name, places, copies_in=inside is not None and not inside.is_mount)
     compared = StoresCompared(links=tuple(links))
-    work.emit(compared)
+    context.emit(compared)
     return ExitCode.FAILED if compared.first_broken else ExitCode.DONE
 
 
-def _places(work: Context, name: str, settings: ModelSettings) -> list[PlaceFound]:
+def _places(context: Context, name: str, settings: ModelSettings) -> list[PlaceFound]:
     """On this machine's disk: hashing, so in a thread."""
-    project = work.project
+    project = context.project
     primary = project.primary_store / f"{name}.mar"
     mirrors = [project.path(mirror) / primary.name for mirror in project.settings.stores.mirrors]
     in_primary, *in_mirrors = compare([primary, *mirrors])
     return [
-        ("source", *_source(work, name, settings, in_primary)),
+        ("source", *_source(context, name, settings, in_primary)),
         ("primary", project.relative(primary), in_primary),
         *(("mirror", project.relative(link.path), link) for link in in_mirrors),
     ]
 
 
-def _source(work: Context, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
+def _source(context: Context, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
     if settings.archive is not None:
-        [found] = compare([work.project.path(settings.archive)])
+        [found] = compare([context.project.path(settings.archive)])
         return settings.archive, found
-    sources = collect(work.project, name, settings)
+    sources = collect(context.project, name, settings)
     newest = max((path.stat().st_mtime for _, path in sources.members), default=None)
     sha256 = hash_of(sources)
     if primary.sha256 is not None and sha256 != primary.sha256 and _holds(primary.path, sources):
         sha256 = primary.sha256  # written by another archiver, from the same files
     told = settings.handler or name
-    return told, StoreLink(path=work.project.path(told), exists=True, sha256=sha256, modified_at=newest)
+    return told, StoreLink(path=context.project.path(told), exists=True, sha256=sha256, modified_at=newest)
 
 
 def _holds(archive: Path, sources: Sources) -> bool:
@@ -87,10 +87,10 @@ def _link(found: StoredArchive | None) -> StoreLink:
     return StoreLink(path=Path(), exists=True, sha256=found.sha256, modified_at=found.modified_at)
 
 
-async def _loaded(work: Context, record: ServerRecord, name: str) -> StoreLink:
+async def _loaded(context: Context, record: ServerRecord, name: str) -> StoreLink:
     """What the server has under that name; only what we had it load has a hash that we know."""
     loaded = record.models.get(name)
-    async with work.client(record) as client:
+    async with context.client(record) as client:
         try:
             found = await client.describe(name)
         except AsteriaError:
@@ -99,19 +99,19 @@ async def _loaded(work: Context, record: ServerRecord, name: str) -> StoreLink:
     return StoreLink(path=Path(), exists=bool(found), sha256=loaded.sha256 if loaded and is_there else None)
 
 
-async def sync_stores(work: Context, models: dict[str, ModelSettings]) -> ExitCode:
+async def sync_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Copies the primary store's archives to wherever they differ and has a hand-filled container load them."""
-    served = [await asyncio.to_thread(_stored, work, name, settings) for name, settings in models.items()]
-    await fill_mirrors(work, served)
-    inside = await work.target.container_store()
+    served = [await asyncio.to_thread(_stored, context, name, settings) for name, settings in models.items()]
+    await fill_mirrors(context, served)
+    inside = await context.target.container_store()
     if inside is not None and not inside.is_mount:
         for model in served:
-            await _fill_container(work, inside, model)
-    return await compare_stores(work, models)
+            await _fill_container(context, inside, model)
+    return await compare_stores(context, models)
 
 
-def _stored(work: Context, name: str, settings: ModelSettings) -> ServedModel:
-    [found] = compare([work.project.primary_store / f"{name}.mar"])
+def _stored(context: Context, name: str, settings: ModelSettings) -> ServedModel:
+    [found] = compare([context.project.primary_store / f"{name}.mar"])
     if found.sha256 is None:
         raise ArchiveError(f"no archive at {found.path}", hint="`asteria-tui package` builds it")
     return ServedModel(
@@ -119,20 +119,20 @@ def _stored(work: Context, name: str, settings: ModelSettings) -> ServedModel:
     )
 
 
-async def _fill_container(work: Context, inside: ContainerStore, model: ServedModel) -> None:
+async def _fill_container(context: Context, inside: ContainerStore, model: ServedModel) -> None:
     found = inside.archives.get(model.file)
-    async with stage(work.emit, "store", model.name) as report:
+    async with stage(context.emit, "store", model.name) as report:
         report.summary = f"{inside.container}:{inside.directory}/{model.file}"
         if found is not None and found.sha256 == model.sha256:
             report.unchanged = True
             return
-        work.emit(StageProgressed(stage="store", model=model.name, text=report.summary))
-        record = await work.target.put_archive(work.project.primary_store / model.file)
+        context.emit(StageProgressed(stage="store", model=model.name, text=report.summary))
+        record = await context.target.put_archive(context.project.primary_store / model.file)
         if record is None:
             report.summary += ", not registered: its ports are not published"
             return
-        keys = await work.target.read_key_file()
-        client = work.client(record) if keys else Client(record.inference, record.management, None)
+        keys = await context.target.read_key_file()
+        client = context.client(record) if keys else Client(record.inference, record.management, None)
         async with client:
             await _register(client, model)
 

@@ -46,14 +46,14 @@ class Context(msgspec.Struct, frozen=True):
 class ServerConnection(msgspec.Struct, frozen=True):
     """A running server that we talk to, and the causes in its log."""
 
-    work: Context
+    context: Context
     client: Client
     watch: CauseWatch
 
 
-def open_watch(work: Context, look_back: int = LOOK_BACK) -> CauseWatch:
+def open_watch(context: Context, look_back: int = LOOK_BACK) -> CauseWatch:
     """Of the current server's log, with the frames of unpacked archives led back to the project's own files."""
-    return CauseWatch(work.project.logs_dir, lambda: source_map(work.project), look_back)
+    return CauseWatch(context.project.logs_dir, lambda: source_map(context.project), look_back)
 
 
 def with_cause(error: AsteriaError, cause: Cause) -> AsteriaError:

@@ -13,9 +13,9 @@ import msgspec
 from asteria_tui.errors import AsteriaError, TargetError
 from asteria_tui.events import Event, Key, KeysChanged, Model, ModelsChanged, ServerChanged
 from asteria_tui.logs.history import RECORDS_FILE
+from asteria_tui.operations.base import Context
+from asteria_tui.operations.status import check_status, ended
 from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
-from asteria_tui.workflow.stage import Context
-from asteria_tui.workflow.status import check_status, ended
 
 PERIOD = 2.0
 """Seconds between two looks."""
@@ -38,7 +38,7 @@ class Known(Protocol):
     def keys(self) -> tuple[Key, ...]: ...
 
 
-async def monitor(work: Callable[[], Context], known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+async def monitor(context: Callable[[], Context], known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
     """Looks at once, then every `PERIOD`; never ends by itself.
 
     Process and key file are looked at each time. The models are asked for only when the log tells of something that
@@ -50,40 +50,40 @@ async def monitor(work: Callable[[], Context], known: Callable[[], Known], is_bu
         # A target that can't be opened says so when an action needs it.
         with contextlib.suppress(TargetError):
             if not is_busy():
-                before, seen = seen, _signature(work())
-                if seen != before or (known().server.state != "stopped" and activity.has_news(work())):
-                    await _refresh(work(), known, is_busy)
+                before, seen = seen, _signature(context())
+                if seen != before or (known().server.state != "stopped" and activity.has_news(context())):
+                    await _refresh(context(), known, is_busy)
                 if known().server.state != "stopped":
-                    await _sample_usage(work(), known, is_busy, usage)
+                    await _sample_usage(context(), known, is_busy, usage)
         await asyncio.sleep(PERIOD)
 
 
-async def _refresh(work: Context, known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+async def _refresh(context: Context, known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
     def emit(event: Event) -> None:
         # An action that began meanwhile knows better.
         if not is_busy() and is_news(event, known()):
-            work.emit(event)
+            context.emit(event)
 
     try:
-        await check_status(msgspec.structs.replace(work, emit=emit))
+        await check_status(msgspec.structs.replace(context, emit=emit))
     except AsteriaError as error:
-        emit(ServerChanged(state="unwell", target=work.project.settings.server.target, reason=error.title))
+        emit(ServerChanged(state="unwell", target=context.project.settings.server.target, reason=error.title))
 
 
 async def _sample_usage(
-    work: Context, known: Callable[[], Known], is_busy: Callable[[], bool], usage: ResourceUsage
+    context: Context, known: Callable[[], Known], is_busy: Callable[[], bool], usage: ResourceUsage
 ) -> None:
     """Whether it still lives, and what it uses; asks nothing of the server itself."""
     try:
-        record = await work.target.find()
-        usage.sample(await work.target.vitals(record) if record else None, record)
+        record = await context.target.find()
+        usage.sample(await context.target.vitals(record) if record else None, record)
     except AsteriaError:
         return  # the next question to the server says it better
     if is_busy():
         return
-    event = usage.added(known().server) if record else ended(work)
+    event = usage.added(known().server) if record else ended(context)
     if is_news(event, known()):
-        work.emit(event)
+        context.emit(event)
 
 
 class LogActivity:
@@ -93,8 +93,8 @@ class LogActivity:
         self._offset: int | None = None
         self._asked_at = time.monotonic()
 
-    def has_news(self, work: Context) -> bool:
-        file = work.project.logs_dir / RECORDS_FILE
+    def has_news(self, context: Context) -> bool:
+        file = context.project.logs_dir / RECORDS_FILE
         try:
             size = file.stat().st_size
             if self._offset is None:
@@ -157,10 +157,10 @@ class ResourceUsage:
         )
 
 
-def _signature(work: Context) -> tuple[int, ...]:
+def _signature(context: Context) -> tuple[int, ...]:
     """Changes whenever somebody starts or stops a server of this project."""
     try:
-        status = (server_dir(work.project) / STATE_FILE).stat()
+        status = (server_dir(context.project) / STATE_FILE).stat()
     except OSError:
         return ()
     return (status.st_ino, status.st_mtime_ns)

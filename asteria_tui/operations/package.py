@@ -14,43 +14,47 @@ from asteria_tui.archive.stores import copy
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import ArchiveError, ConfigError
 from asteria_tui.events import ArchiveBuilt, WarningRaised
+from asteria_tui.operations.base import Context, Progress, in_thread, stage
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.workflow.stage import Context, Progress, in_thread, stage
 
 
-async def package(work: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> list[ServedModel]:
+async def package(context: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> list[ServedModel]:
     """Builds each model's archive into the primary store and copies it to every mirror; raises ArchiveError."""
-    store = work.project.primary_store
+    store = context.project.primary_store
     try:
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArchiveError(f"cannot make the store {store}", detail=error.strerror or str(error)) from error
-    for directory in (store, *_mirrors(work)):
+    for directory in (store, *_mirrors(context)):
         remove_abandoned(directory)
-    packaged = [await _package_one(work, name, settings, archiver) for name, settings in models.items()]
+    packaged = [await _package_one(context, name, settings, archiver) for name, settings in models.items()]
     if packaged:
-        await fill_mirrors(work, packaged)
+        await fill_mirrors(context, packaged)
     return packaged
 
 
-async def _package_one(work: Context, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
-    target = work.project.primary_store / f"{name}.mar"
-    async with stage(work.emit, "package", name) as report:
+async def _package_one(context: Context, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
+    target = context.project.primary_store / f"{name}.mar"
+    async with stage(context.emit, "package", name) as report:
         if settings.archive is not None:
-            packaged = await _take_ready(work, name, settings, target)
+            packaged = await _take_ready(context, name, settings, target)
             report.summary = f"{settings.archive}, {megabytes(target.stat().st_size)}"
             return packaged
-        sources = await asyncio.to_thread(collect, work.project, name, settings)
+        sources = await asyncio.to_thread(collect, context.project, name, settings)
         if archiver == "official":
             built = await in_thread(
-                lambda _: build_official(work.project, name, settings, target), work.emit, "package", name, target.name
+                lambda _: build_official(context.project, name, settings, target),
+                context.emit,
+                "package",
+                name,
+                target.name,
             )
         else:
             built = await in_thread(
-                lambda progress: build(sources, target, progress), work.emit, "package", name, target.name
+                lambda progress: build(sources, target, progress), context.emit, "package", name, target.name
             )
-        if settings.requirements_file and not _installs_requirements(work):
-            work.emit(
+        if settings.requirements_file and not _installs_requirements(context):
+            context.emit(
                 WarningRaised(
                     text=f"TorchServe ignores {settings.requirements_file} of {name}",
                     hint='install_py_dep_per_model = "true" under [server.properties] makes it install them',
@@ -58,7 +62,7 @@ async def _package_one(work: Context, name: str, settings: ModelSettings, archiv
             )
         report.unchanged = not built.changed
         report.summary = f"{name} {settings.version}, {megabytes(built.size)}"
-        work.emit(
+        context.emit(
             ArchiveBuilt(
                 model=name,
                 path=str(target),
@@ -73,9 +77,9 @@ async def _package_one(work: Context, name: str, settings: ModelSettings, archiv
         )
 
 
-async def _take_ready(work: Context, name: str, settings: ModelSettings, target: Path) -> ServedModel:
+async def _take_ready(context: Context, name: str, settings: ModelSettings, target: Path) -> ServedModel:
     """A ready-made archive, copied into the store unless it is there already."""
-    source = work.project.path(settings.archive or "")
+    source = context.project.path(settings.archive or "")
     if not source.is_file():
         raise ConfigError(f"no archive at {source}", hint=f"[models.{name}] archive names it")
     report = await asyncio.to_thread(inspect, source)
@@ -87,27 +91,27 @@ async def _take_ready(work: Context, name: str, settings: ModelSettings, target:
             return report.sha256
         return copy(source, target, progress)
 
-    sha256 = await in_thread(take, work.emit, "package", name, target.name)
+    sha256 = await in_thread(take, context.emit, "package", name, target.name)
     return ServedModel(name=name, version=report.version or "1.0", file=target.name, sha256=sha256, settings=settings)
 
 
-async def fill_mirrors(work: Context, packaged: list[ServedModel]) -> None:
+async def fill_mirrors(context: Context, packaged: list[ServedModel]) -> None:
     """Copies to each mirror what is not equal there."""
-    mirrors = _mirrors(work)
-    async with stage(work.emit, "store") as report:
+    mirrors = _mirrors(context)
+    async with stage(context.emit, "store") as report:
         copied = 0
         for mirror in mirrors:
             for model in packaged:
-                source = work.project.primary_store / model.file
+                source = context.project.primary_store / model.file
                 target = mirror / model.file
                 if await asyncio.to_thread(_equal, target, source.stat().st_size, model.sha256):
                     continue
                 await in_thread(
                     lambda progress, source=source, target=target: copy(source, target, progress),  # type: ignore[misc]
-                    work.emit,
+                    context.emit,
                     "store",
                     model.name,
-                    work.project.relative(target),
+                    context.project.relative(target),
                 )
                 copied += 1
         report.unchanged = not copied
@@ -115,13 +119,13 @@ async def fill_mirrors(work: Context, packaged: list[ServedModel]) -> None:
         report.summary = f"{stores} of {stores} equal"
 
 
-def _mirrors(work: Context) -> list[Path]:
-    return [work.project.path(name) for name in work.project.settings.stores.mirrors]
+def _mirrors(context: Context) -> list[Path]:
+    return [context.project.path(name) for name in context.project.settings.stores.mirrors]
 
 
-def _installs_requirements(work: Context) -> bool:
+def _installs_requirements(context: Context) -> bool:
     """Off by default, and silent about it (facts/torchserve section 3, requirements)."""
-    return work.project.settings.server.properties.get("install_py_dep_per_model", "").lower() == "true"
+    return context.project.settings.server.properties.get("install_py_dep_per_model", "").lower() == "true"
 
 
 def _equal(path: Path, size: int, sha256: str) -> bool:

@@ -8,19 +8,19 @@ import msgspec
 
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worker
+from asteria_tui.operations.base import Context, open_watch
+from asteria_tui.operations.serve import running, show_keys
 from asteria_tui.server.client import Client
 from asteria_tui.targets.target import ServerRecord
-from asteria_tui.workflow.serve import running, show_keys
-from asteria_tui.workflow.stage import Context, open_watch
 
 
-async def check_status(work: Context) -> ExitCode:
+async def check_status(context: Context) -> ExitCode:
     """Emits server, models and keys as they are now; UNWELL when it does not run or a model is not ready."""
-    record = await work.target.find()
+    record = await context.target.find()
     if record is None:
-        work.emit(ended(work))
+        context.emit(ended(context))
         return ExitCode.UNWELL
-    vitals = await work.target.vitals(record)
+    vitals = await context.target.vitals(record)
     server = running(record)
     if vitals is not None:
         server = msgspec.structs.replace(
@@ -29,34 +29,34 @@ async def check_status(work: Context) -> ExitCode:
             restarts=vitals.restarts,
             out_of_memory=vitals.out_of_memory_at is not None,
         )
-    async with work.client(record) as client:
+    async with context.client(record) as client:
         try:
-            models = await show_models(work, client, record)
-            await show_keys(work, client)
+            models = await show_models(context, client, record)
+            await show_keys(context, client)
         except AsteriaError as error:
-            work.emit(msgspec.structs.replace(server, state="unwell", reason=error.title))
+            context.emit(msgspec.structs.replace(server, state="unwell", reason=error.title))
             return ExitCode.UNWELL
     reason = not_ready(models, record.models)
-    work.emit(msgspec.structs.replace(server, state="unwell" if reason else "running", reason=reason))
+    context.emit(msgspec.structs.replace(server, state="unwell" if reason else "running", reason=reason))
     return ExitCode.UNWELL if reason else ExitCode.DONE
 
 
-def ended(work: Context) -> ServerChanged:
+def ended(context: Context) -> ServerChanged:
     """That nothing runs, and why, where there was something that nobody stopped."""
-    end = work.target.ended()
+    end = context.target.ended()
     if end is None:
         return ServerChanged(state="stopped")
     return ServerChanged(state="stopped", reason=end.reason, exit_code=end.exit_code, out_of_memory=end.out_of_memory)
 
 
-async def show_models(work: Context, client: Client, record: ServerRecord) -> list[Model]:
+async def show_models(context: Context, client: Client, record: ServerRecord) -> list[Model]:
     """Emits the registered models with what only we know: the archive's hash, and why a worker is not ready."""
     models = await client.models()
     if any(not worker_is_ready(worker) for model in models for worker in model.workers):
-        causes = open_watch(work).rows()
+        causes = open_watch(context).rows()
         models = [_explained(model, causes) for model in models]
     models = [_hashed(model, record) for model in models]
-    work.emit(ModelsChanged(models=tuple(models)))
+    context.emit(ModelsChanged(models=tuple(models)))
     return models
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from asteria_tui.workflow.stage import in_thread
+from asteria_tui.operations.base import in_thread
 
 
 async def test_however_often_it_is_interrupted_the_thread_is_waited_for():

@@ -8,20 +8,20 @@ import threading
 from pathlib import Path
 
 from asteria_tui.events import StageProgressed, WarningRaised
+from asteria_tui.operations.base import Context, stage
 from asteria_tui.targets import container_run, image
 from asteria_tui.targets.engine import in_daemon_thread
 from asteria_tui.targets.image import BuildProgress, BuiltImage
-from asteria_tui.workflow.stage import Context, stage
 
 CPU_HINT = "`--torch-index URL` names an index with CPU builds, `--wheelhouse DIR` takes local wheels"
 
 
 async def build_image(
-    work: Context, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
+    context: Context, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
 ) -> BuiltImage:
     """Builds `[docker] image` unless nothing changed; raises ConfigError, TargetError."""
     is_over = threading.Event()
-    docker = work.project.settings.docker
+    docker = context.project.settings.docker
     chosen = (wheelhouse, torch_index, docker.wheelhouse, docker.torch_index)
     brings_cuda = not any(chosen) and platform.machine() == "x86_64"
 
@@ -31,16 +31,18 @@ async def build_image(
             raise asyncio.CancelledError
         if brings_cuda:
             brings_cuda = False
-            work.emit(WarningRaised(text="the public torch wheel for x86-64 brings gigabytes of CUDA", hint=CPU_HINT))
-        work.emit(StageProgressed(stage="image", text=step.text, done=step.done, total=step.total, unit=step.unit))
+            context.emit(
+                WarningRaised(text="the public torch wheel for x86-64 brings gigabytes of CUDA", hint=CPU_HINT)
+            )
+        context.emit(StageProgressed(stage="image", text=step.text, done=step.done, total=step.total, unit=step.unit))
 
     def build() -> BuiltImage:
         with container_run.opened() as client:
             return image.build(
-                client, work.project, wheelhouse=wheelhouse, base=base, torch_index=torch_index, progress=progress
+                client, context.project, wheelhouse=wheelhouse, base=base, torch_index=torch_index, progress=progress
             )
 
-    async with stage(work.emit, "image") as report:
+    async with stage(context.emit, "image") as report:
         try:
             built = await in_daemon_thread(build)
         finally:

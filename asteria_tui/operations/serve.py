@@ -13,6 +13,10 @@ import msgspec
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
+from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
+from asteria_tui.operations.package import package
+from asteria_tui.operations.predict import smoke_test
+from asteria_tui.operations.ready import wait_ready, with_log_cause, with_oom_reason
 from asteria_tui.process import lock
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
@@ -26,59 +30,55 @@ from asteria_tui.targets.target import (
     save_record,
     with_model,
 )
-from asteria_tui.workflow.packaging import package
-from asteria_tui.workflow.predict import smoke_test
-from asteria_tui.workflow.ready import wait_ready, with_log_cause, with_oom_reason
-from asteria_tui.workflow.stage import Context, ServerConnection, open_watch, stage
 
 LOCK_FILE = "lock"
 
 
-async def up(work: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
+async def up(context: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
     """Package, store, start, ready, keys, predict; each stage raises its own errors.
 
     A server that this call started and that did not become ready, or whose start was interrupted, is stopped again.
     """
-    async with locked(work):
-        served = await package(work, models, archiver)
-        record, is_new = await _started(work, served)
-        is_all = models.keys() == work.project.settings.models.keys()
+    async with locked(context):
+        served = await package(context, models, archiver)
+        record, is_new = await _started(context, served)
+        is_all = models.keys() == context.project.settings.models.keys()
         try:
-            failures = await _smoke_tested(work, record, served, is_new=is_new, is_all=is_all)
+            failures = await _smoke_tested(context, record, served, is_new=is_new, is_all=is_all)
         except (AsteriaError, asyncio.CancelledError):
             if is_new:
-                await work.target.stop(work.emit)
-                work.emit(ServerChanged(state="stopped"))
+                await context.target.stop(context.emit)
+                context.emit(ServerChanged(state="stopped"))
             raise
         if failures:
             raise failures[0]
 
 
-async def down(work: Context) -> bool:
+async def down(context: Context) -> bool:
     """Ends the server and all that it left; False when none ran; raises TargetError."""
-    async with locked(work), stage(work.emit, "stop") as report:
-        was_running = await work.target.stop(work.emit)
+    async with locked(context), stage(context.emit, "stop") as report:
+        was_running = await context.target.stop(context.emit)
         report.summary = "stopped" if was_running else "no server was running"
         report.unchanged = not was_running
-        work.emit(ServerChanged(state="stopped"))
+        context.emit(ServerChanged(state="stopped"))
         return was_running
 
 
-async def restart(work: Context, models: dict[str, ModelSettings]) -> None:
-    await down(work)
-    await up(work, models)
+async def restart(context: Context, models: dict[str, ModelSettings]) -> None:
+    await down(context)
+    await up(context, models)
 
 
 @contextlib.asynccontextmanager
-async def locked(work: Context) -> AsyncIterator[None]:
+async def locked(context: Context) -> AsyncIterator[None]:
     """One of us at a time works on a project; the second waits, then finds the work done."""
-    make_state_dir(work.project)
-    with (work.project.state_dir / LOCK_FILE).open("a+") as file:
+    make_state_dir(context.project)
+    with (context.project.state_dir / LOCK_FILE).open("a+") as file:
 
         def tell() -> None:
             file.seek(0)
             text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
-            work.emit(StageProgressed(stage="package", text=text))
+            context.emit(StageProgressed(stage="package", text=text))
 
         await lock(file, tell)
         file.truncate(0)
@@ -87,39 +87,39 @@ async def locked(work: Context) -> AsyncIterator[None]:
         yield
 
 
-async def _started(work: Context, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
+async def _started(context: Context, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
     """The running server of this project, or a new one."""
-    async with stage(work.emit, "start") as report:
-        await _end_elsewhere(work)
-        record = await work.target.find()
-        if record is not None and await _serves_on(work, record):
+    async with stage(context.emit, "start") as report:
+        await _end_elsewhere(context)
+        record = await context.target.find()
+        if record is not None and await _serves_on(context, record):
             report.unchanged = True
         else:
             if record is not None:
                 # What can't be started again is not stopped.
-                await work.target.preflight()
-                work.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
-                await work.target.stop(work.emit)
-            record = await work.target.start(models, work.emit)
+                await context.target.preflight()
+                context.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
+                await context.target.stop(context.emit)
+            record = await context.target.start(models, context.emit)
         report.summary = record.inference
-        work.emit(running(record))
+        context.emit(running(record))
         return record, not report.unchanged
 
 
-async def _end_elsewhere(work: Context) -> None:
+async def _end_elsewhere(context: Context) -> None:
     """A project has one server: choosing another target moves it."""
-    record = load_record(work.project)
-    if record is not None and record.target != work.project.settings.server.target:
-        work.emit(StageProgressed(stage="start", text=f"stopping the server on {record.target}"))
-        await open_target(work.project, record.target).stop(work.emit)
+    record = load_record(context.project)
+    if record is not None and record.target != context.project.settings.server.target:
+        context.emit(StageProgressed(stage="start", text=f"stopping the server on {record.target}"))
+        await open_target(context.project, record.target).stop(context.emit)
 
 
-async def _serves_on(work: Context, record: ServerRecord) -> bool:
+async def _serves_on(context: Context, record: ServerRecord) -> bool:
     """Whether a running server can be kept: same settings, and it answers."""
-    if record.fingerprint != work.target.fingerprint():
+    if record.fingerprint != context.target.fingerprint():
         return False
     try:
-        async with work.client(record) as client:
+        async with context.client(record) as client:
             await client.models()
     except AsteriaError:
         return False
@@ -140,13 +140,13 @@ def running(record: ServerRecord) -> ServerChanged:
 
 
 async def _smoke_tested(
-    work: Context, record: ServerRecord, models: list[ServedModel], *, is_new: bool, is_all: bool
+    context: Context, record: ServerRecord, models: list[ServedModel], *, is_new: bool, is_all: bool
 ) -> list[AsteriaError]:
     """The stages ready, keys and predict; returns what failed, and raises it when no model is ready at all."""
     failures: list[AsteriaError] = []
-    async with work.client(record) as client:
+    async with context.client(record) as client:
         # The log of a server that runs on tells of failures that were fixed long ago.
-        server = ServerConnection(work, client, open_watch(work) if is_new else open_watch(work, look_back=0))
+        server = ServerConnection(context, client, open_watch(context) if is_new else open_watch(context, look_back=0))
         if is_all and not is_new:
             await _unload_removed(server, record)
         ready = []
@@ -158,9 +158,9 @@ async def _smoke_tested(
                 failures.append(error)
         if not ready and failures:
             raise failures[0]
-        async with stage(work.emit, "keys") as report:
-            report.summary = await show_keys(work, client)
-        work.emit(ModelsChanged(models=tuple(await client.models())))
+        async with stage(context.emit, "keys") as report:
+            report.summary = await show_keys(context, client)
+        context.emit(ModelsChanged(models=tuple(await client.models())))
         for model in ready:
             try:
                 await smoke_test(server, model.name, model.settings)
@@ -170,10 +170,10 @@ async def _smoke_tested(
 
 
 async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) -> None:
-    async with stage(server.work.emit, "ready", model.name) as report:
-        record = await server.work.target.find()
+    async with stage(server.context.emit, "ready", model.name) as report:
+        record = await server.context.target.find()
         if record is None:
-            raise ServerError("the server ended", detail=server.work.target.describe_end())
+            raise ServerError("the server ended", detail=server.context.target.describe_end())
         begun = record.started_at if is_new else time.time()
         found = None if is_new else await _served(server, record, model)
         report.unchanged = found is not None
@@ -201,10 +201,10 @@ async def _served(server: ServerConnection, record: ServerRecord, model: ServedM
 
 async def _unload_removed(server: ServerConnection, record: ServerRecord) -> None:
     """What was loaded for a model that is no longer in the project goes."""
-    for name in record.models.keys() - server.work.project.settings.models.keys():
+    for name in record.models.keys() - server.context.project.settings.models.keys():
         await _unload(server, name)
         record = with_model(record, name, None)
-        save_record(server.work.project, record)
+        save_record(server.context.project, record)
 
 
 async def _unload(server: ServerConnection, name: str) -> None:
@@ -220,7 +220,7 @@ async def _load(server: ServerConnection, record: ServerRecord, model: ServedMod
     """Registers an archive in place of what is loaded under its name; raises ServerError with its cause."""
     begun = time.time()
     await _unload(server, model.name)
-    project = server.work.project
+    project = server.context.project
     # Wanted and not there: `status` says so until it is.
     save_record(project, with_model(record, model.name, msgspec.structs.replace(LoadedModel.of(model), sha256="")))
     try:
@@ -245,10 +245,10 @@ async def _end_retries(server: ServerConnection, model: ServedModel) -> None:
         await server.client.unregister(model.name, model.version)
 
 
-async def show_keys(work: Context, client: Client, *, reveal: bool = False) -> str:
+async def show_keys(context: Context, client: Client, *, reveal: bool = False) -> str:
     """Emits the keys, masked unless `reveal`; returns in one line what there is."""
     if client.keys is None:
         return "token authorization is off"
     keys = (await client.keys.keys()).values()
-    work.emit(KeysChanged(keys=tuple(key if reveal else masked(key) for key in keys)))
+    context.emit(KeysChanged(keys=tuple(key if reveal else masked(key) for key in keys)))
     return f"{len(keys)} keys"

@@ -9,12 +9,12 @@ import pytest
 
 from asteria_tui.config import Project, Settings
 from asteria_tui.events import Key, KeysChanged, ModelsChanged, ServerChanged
+from asteria_tui.operations import monitor as room
+from asteria_tui.operations.base import Context
+from asteria_tui.operations.monitor import LogActivity, ResourceUsage, is_news, monitor
 from asteria_tui.state import State, reduce
 from asteria_tui.targets.server_config import Ports
 from asteria_tui.targets.target import ServerRecord, Vitals, save_record
-from asteria_tui.workflow import monitor as room
-from asteria_tui.workflow.monitor import LogActivity, ResourceUsage, is_news, monitor
-from asteria_tui.workflow.stage import Context
 
 RUNNING = ServerChanged(at=1, state="running", pid=5, memory_bytes=100, cpu_percent=2)
 PORTS = Ports(inference=1, management=2, metrics=3, grpc_inference=4, grpc_management=5)
@@ -46,7 +46,7 @@ class World:
         self.events = []
         self.questions = 0
         self.is_busy = False
-        self.work = Context(self.target.project, self.target, self.emit)
+        self.context = Context(self.target.project, self.target, self.emit)
         monkeypatch.setattr(room, "PERIOD", 0)
         monkeypatch.setattr(room, "check_status", self.look)
 
@@ -59,7 +59,7 @@ class World:
         work.emit(RUNNING)
 
     async def turns(self, count=20):
-        task = asyncio.ensure_future(monitor(lambda: self.work, lambda: self.state, lambda: self.is_busy))
+        task = asyncio.ensure_future(monitor(lambda: self.context, lambda: self.state, lambda: self.is_busy))
         for _ in range(count):
             await asyncio.sleep(0)
         task.cancel()
@@ -104,15 +104,15 @@ async def test_a_record_of_a_new_server_is_looked_at(world):
 def test_only_lines_that_tell_of_a_change_make_it_ask(world, monkeypatch):
     telling = LogActivity()
     world.log("start")
-    telling.has_news(world.work)
-    assert not telling.has_news(world.work)
+    telling.has_news(world.context)
+    assert not telling.has_news(world.context)
     world.log(r'{"m":"\"GET /models/a HTTP/1.1\" 200 10"}')
-    assert not telling.has_news(world.work)
+    assert not telling.has_news(world.context)
     world.log("W-9000 State change WORKER_MODEL_LOADED -> WORKER_STOPPED")
-    assert telling.has_news(world.work)
-    assert not telling.has_news(world.work)
+    assert telling.has_news(world.context)
+    assert not telling.has_news(world.context)
     world.log(r'{"m":"\"PUT /models/a?min_worker=2 HTTP/1.1\" 202 10"}')
-    assert telling.has_news(world.work)
+    assert telling.has_news(world.context)
 
 
 def test_when_something_was_seen_is_no_news():

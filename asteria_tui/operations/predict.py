@@ -10,9 +10,9 @@ from asteria_tui.config import ModelSettings
 from asteria_tui.errors import AsteriaError, InferenceError
 from asteria_tui.events import CommandRan, Predicted
 from asteria_tui.inference.payload import Payload, first_sample
+from asteria_tui.operations.base import ServerConnection, StageReport, stage
+from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
 from asteria_tui.server.answers import Answer, error_of
-from asteria_tui.workflow.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
-from asteria_tui.workflow.stage import ServerConnection, StageReport, stage
 
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (facts/torchserve section 7)."""
@@ -22,14 +22,14 @@ ANSWER_SLACK = 10.0
 
 async def predict(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Predicted:
     """Sends one payload and emits the answer, good or bad; raises InferenceError, ServerError, TokenError."""
-    async with stage(server.work.emit, "predict", name) as report:
+    async with stage(server.context.emit, "predict", name) as report:
         return await _predict(server, name, payload, settings, report)
 
 
 async def smoke_test(server: ServerConnection, name: str, settings: ModelSettings) -> Predicted | None:
     """The same with the model's first sample; a model without one is not tested, and that is reported."""
-    async with stage(server.work.emit, "predict", name) as report:
-        payload = first_sample(server.work.project, settings)
+    async with stage(server.context.emit, "predict", name) as report:
+        payload = first_sample(server.context.project, settings)
         if payload is None:
             report.summary = "not tested: no sample to send (samples in asteria.toml)"
             return None
@@ -39,7 +39,7 @@ async def smoke_test(server: ServerConnection, name: str, settings: ModelSetting
 async def _predict(
     server: ServerConnection, name: str, payload: Payload, settings: ModelSettings, report: StageReport
 ) -> Predicted:
-    server.work.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
+    server.context.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
     begun = time.time()
     answer = await _answer(server, name, payload, settings)
     answered_at = time.time()
@@ -56,7 +56,7 @@ async def _predict(
         body=answer.body,
         cause=error.cause if error else None,
     )
-    server.work.emit(predicted)
+    server.context.emit(predicted)
     if error is not None:
         raise error
     report.summary = short(answer.body)

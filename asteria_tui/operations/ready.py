@@ -11,8 +11,8 @@ import time
 
 from asteria_tui.errors import AsteriaError, InferenceError, ServerError
 from asteria_tui.events import Cause, Model, StageProgressed
+from asteria_tui.operations.base import ServerConnection, open_watch, with_cause
 from asteria_tui.server.answers import Answer
-from asteria_tui.workflow.stage import ServerConnection, open_watch, with_cause
 
 POLL = 0.05
 """Seconds between two looks at the log, which is where news shows first."""
@@ -45,7 +45,7 @@ async def wait_ready(server: ServerConnection, name: str, version: str, since: f
             )
         if waited - told >= 1:
             told = waited
-            server.work.emit(
+            server.context.emit(
                 StageProgressed(
                     stage="ready", model=name, text="waiting for a worker", done=waited, total=timeout, unit="s"
                 )
@@ -57,8 +57,8 @@ async def _describe(server: ServerConnection, name: str, version: str) -> Model:
     try:
         return (await server.client.describe(name, version))[0]
     except AsteriaError as error:
-        if await server.work.target.find() is None:
-            raise ServerError("the server ended", detail=server.work.target.describe_end()) from error
+        if await server.context.target.find() is None:
+            raise ServerError("the server ended", detail=server.context.target.describe_end()) from error
         raise
 
 
@@ -77,12 +77,12 @@ async def with_log_cause(
 
 async def with_oom_reason(server: ServerConnection, error: AsteriaError, since: float) -> AsteriaError:
     """The same failure, told by the memory limit that a process was killed for since then: no log names it."""
-    target = server.work.target
+    target = server.context.target
     record = await target.find()
     vitals = await target.vitals(record) if record is not None else None
     if vitals is None or vitals.out_of_memory_at is None or vitals.out_of_memory_at < since:
         return error
-    limit = server.work.project.settings.docker.memory
+    limit = server.context.project.settings.docker.memory
     return type(error)(
         f"a worker was killed: the container's memory limit ({limit}) was reached",
         detail=error.title,
@@ -112,10 +112,10 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
         await asyncio.wait([answer], timeout=1.0)
         if answer.done():
             return
-        if await server.work.target.find() is None:
+        if await server.context.target.find() is None:
             raise ServerError(
                 "the server ended while it worked on the request",
-                detail=server.work.target.describe_end(),
+                detail=server.context.target.describe_end(),
                 hint="`asteria-tui up` starts it again",
             )
         models = await server.client.describe(name)
@@ -123,7 +123,7 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
             not_ready_since = None
             continue
         not_ready_since = not_ready_since or time.monotonic()
-        watch = open_watch(server.work)
+        watch = open_watch(server.context)
         # A cause that a ready worker came after was fixed: this worker may only be starting again.
         cause = latest(watch.rows(), name, watch.ready_at(name), "load", "start")
         if cause is not None and time.monotonic() - not_ready_since >= CAUSE_TIMEOUT:
