@@ -77,7 +77,7 @@ def _screen(given: argparse.Namespace) -> int:
     from pathlib import Path
 
     from asteria_tui.errors import AsteriaError, ExitCode, NoProjectError
-    from asteria_tui.session import open_project
+    from asteria_tui.projects import open_project
     from asteria_tui.tui.run import run
 
     root = given.project or Path(os.environ.get("ASTERIA_PROJECT") or ".")
@@ -96,7 +96,7 @@ def _screen(given: argparse.Namespace) -> int:
         from asteria_tui.cli.options import Options
         from asteria_tui.cli.render import print_error
 
-        print_error(error, Options())
+        print_error(error, Options(), "asteria-tui")
         return int(error.exit_code)
 
 

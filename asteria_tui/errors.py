@@ -48,8 +48,6 @@ class AsteriaError(Exception):
         self.hint = hint
         self.cause: Any = None
         """The `events.Cause` that the log tells, where it tells one."""
-        self.is_reported = False
-        """Whether an event has told it to the user already."""
 
 
 class ConfigError(AsteriaError):
@@ -62,6 +60,10 @@ class NoProjectError(ConfigError):
 
 class ArchiveError(AsteriaError):
     exit_code = ExitCode.FAILED
+
+
+class BusyError(AsteriaError):
+    """Another operation has the lane."""
 
 
 class TargetError(AsteriaError):

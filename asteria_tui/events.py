@@ -15,8 +15,8 @@ import msgspec
 
 Stage = Literal["package", "store", "image", "start", "ready", "keys", "predict", "stop"]
 """The steps of a workflow, in order."""
-Step = Literal["setup", "status", "stores", "models", "logs", Stage]
-"""A stage, or the command that failed outside any."""
+Lane = Literal["workflow", "request", "background"]
+"""What an operation may run beside (docs/design.md, section 3): a workflow is alone in its lane."""
 ServerState = Literal["stopped", "starting", "running", "unwell", "stopping"]
 KeyKind = Literal["inference", "management", "api"]
 Source = Literal["server", "worker", "access", "metrics", "console"]
@@ -158,10 +158,57 @@ class ChainLink(Record, frozen=True, kw_only=True):
     """The command that fixes it, where it is broken."""
 
 
+class SourceState(Record, frozen=True, kw_only=True):
+    """The sources of one model as they are on disk."""
+
+    model: str
+    sha256: str = ""
+    """Of the archive that they make; empty when they make none."""
+    error: str = ""
+    """Why they make none."""
+    changed_at: float | None = None
+    """The time of the newest file, in seconds since the epoch."""
+    newest: str = ""
+    """That file, relative to the project."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):
     """One fact. `at` is in seconds since the epoch."""
 
     at: float = msgspec.field(default_factory=time.time)
+    operation: str = ""
+    """The id of the operation that caused it; empty for a fact outside any."""
+
+
+class OperationStarted(Event, frozen=True, kw_only=True):
+    name: str
+    lane: Lane
+    parameters: dict[str, str | int | bool | None] = {}
+    """Those that are plain values; of a payload its name, never what it holds."""
+
+
+class OperationFinished(Event, frozen=True, kw_only=True):
+    name: str
+    exit_code: int = 0
+    """Not 0 where what was asked was done and the answer is no: `status` of a server that is not well."""
+    seconds: float = 0.0
+
+
+class OperationFailed(Event, frozen=True, kw_only=True):
+    """How an operation ended that raised; it says all there is to say, also of the stage that failed."""
+
+    name: str
+    stage: str = ""
+    """The first of its stages that failed, which has reported the same; empty where none did."""
+    model: str | None = None
+    title: str
+    detail: str = ""
+    hint: str = ""
+    exit_code: int = 1
+    seconds: float = 0.0
+    cause: Cause | None = None
+    crash_report: str = ""
+    """The file to paste, where the failure is a bug of ours."""
 
 
 class StageStarted(Event, frozen=True, kw_only=True):
@@ -188,7 +235,8 @@ class StageFinished(Event, frozen=True, kw_only=True):
 
 
 class StageFailed(Event, frozen=True, kw_only=True):
-    stage: Step
+    stage: str
+    """A `Stage`; recordings of version 0.1 name a command here that failed outside any."""
     model: str | None = None
     title: str
     detail: str = ""
@@ -263,6 +311,19 @@ class ModelsChanged(Event, frozen=True, kw_only=True):
     models: tuple[Model, ...] = ()
 
 
+class ModelDescribed(Event, frozen=True, kw_only=True):
+    """All that the server says of each version of a model, the handler's own description included."""
+
+    model: str
+    versions: tuple[dict[str, Any], ...] = ()
+
+
+class SourcesChanged(Event, frozen=True, kw_only=True):
+    """The sources of the models as they are now, each time one of their files changed."""
+
+    sources: tuple[SourceState, ...] = ()
+
+
 class MetricsSampled(Event, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
 
@@ -271,7 +332,14 @@ class Predicted(Event, frozen=True, kw_only=True):
     """An answer came back, good or bad."""
 
     model: str
+    version: str = ""
+    """Of the model that answered, as far as the server's record says."""
+    archive_sha256: str = ""
+    """Of the archive that the server had loaded when it answered; empty when unknown."""
     sample: str = ""
+    """The payload's name."""
+    payload_sha256: str = ""
+    """Of the payload's bytes."""
     status: int
     milliseconds: float
     size: int = 0
@@ -280,6 +348,10 @@ class Predicted(Event, frozen=True, kw_only=True):
     body: Any = None
     """The parsed JSON where it is JSON, else text."""
     cause: Cause | None = None
+
+    def is_of(self, payload_sha256: str) -> bool:
+        """Whether it answers that payload, as far as is known."""
+        return self.payload_sha256 in {"", payload_sha256}
 
     @property
     def is_good(self) -> bool:
@@ -291,7 +363,10 @@ class LogBatch(Event, frozen=True, kw_only=True):
 
 
 AnyEvent = (
-    StageStarted
+    OperationStarted
+    | OperationFinished
+    | OperationFailed
+    | StageStarted
     | StageProgressed
     | StageFinished
     | StageFailed
@@ -302,13 +377,15 @@ AnyEvent = (
     | ServerChanged
     | KeysChanged
     | ModelsChanged
+    | ModelDescribed
+    | SourcesChanged
     | MetricsSampled
     | Predicted
     | LogBatch
 )
 
 Emit = Callable[[Event], None]
-"""Where a workflow's facts go; safe to call from any thread."""
+"""Where the facts of an operation go; safe to call from any thread."""
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 

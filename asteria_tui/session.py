@@ -1,6 +1,6 @@
-"""One live piece of work on a project: runs workflows, owns the target, and `events()` is the one stream.
+"""One live piece of work on a project: runs operations in lanes, owns the target; `state` is the one truth.
 
-A renderer opens a Session, asks for actions, and shows what comes. The Session is opened around the screen, never
+A renderer opens a Session, starts operations, and shows what comes. The Session is opened around the screen, never
 inside it, so that leaving the screen cuts no clean-up short.
 """
 
@@ -8,120 +8,66 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+import secrets
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asteria_tui import config
-from asteria_tui.config import FILE_NAME, MODEL_NAME, Archiver, ModelSettings, Project, TargetName
-from asteria_tui.errors import ArchiveError, AsteriaError, ConfigError, ExitCode, InferenceError, ServerError
-from asteria_tui.events import Cause, Event, KeyKind, LogBatch, Predicted, ServerChanged, StageFailed, Step
-from asteria_tui.inference.answers import recall, remember
+from asteria_tui import last_failure
+from asteria_tui.config import Project, TargetName
+from asteria_tui.errors import AsteriaError, BusyError, ExitCode
+from asteria_tui.events import (
+    Cause,
+    Event,
+    ModelsChanged,
+    OperationFailed,
+    OperationFinished,
+    OperationStarted,
+    Predicted,
+    ServerChanged,
+    StageFailed,
+    StageProgressed,
+)
+from asteria_tui.inference import answers
 from asteria_tui.state import State, reduce
 
 if TYPE_CHECKING:
-    from asteria_tui.discovery import Discovery
-    from asteria_tui.inference.payload import Payload
     from asteria_tui.logs.watch import CauseWatch
-    from asteria_tui.operations.base import Context
-    from asteria_tui.server.client import Client
-    from asteria_tui.targets.target import ServerRecord, Target
+    from asteria_tui.operations.base import Operation
+    from asteria_tui.targets.target import Target
 
-WORKER_TIMEOUT = 300.0
-"""Seconds for a call that waits for workers to load a model of any size."""
-MAX_WAITING = 10_000
-"""Events that may wait for a slow reader; beyond that log batches are dropped, never anything else."""
-
-
-def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_about_server: bool = False) -> Project:
-    """The project in `root`; without an asteria.toml the one that its server was started with.
-
-    `is_about_server`: a broken asteria.toml does not keep a running server from being looked at or stopped.
-
-    Raises:
-        ConfigError: there is neither, or the settings are wrong.
-    """
-    root = root.resolve()
-    record = _last_record(Project(root=root, settings=config.Settings()))
-    chosen = dict(overrides or {})
-    if record is not None and chosen.get("server.target") is None:
-        # What was started last is what the later commands are about.
-        chosen["server.target"] = record.target
-    if record is not None and not (root / FILE_NAME).exists():
-        return Project(root=root, settings=record.settings)
-    try:
-        return config.load(root, chosen)
-    except ConfigError:
-        if record is not None and is_about_server:
-            return Project(root=root, settings=record.settings)
-        raise
+EVENTS_KEPT = 50
+"""For the report of a crash."""
+CLOSE_TIMEOUT = 90.0
+"""Seconds that a clean-up may take at the end: an engine that hangs is given up after 60."""
+PATIENCE = 0.5
+"""Seconds of waiting at the end after which it is said what for."""
+# A newer one says all that an older one of the same operation, stage and model did.
+_REPLACEABLE = (StageProgressed, ServerChanged, ModelsChanged)
 
 
-def _last_record(project: Project) -> ServerRecord | None:
-    if not project.state_dir.exists():
-        return None
-    from asteria_tui.targets.target import load_record  # costs 40 ms with what it needs
+class Handle:
+    """An operation that was started."""
 
-    return load_record(project)
+    def __init__(self, id_: str, operation: Operation, task: asyncio.Task[ExitCode]) -> None:
+        self.id = id_
+        self.operation = operation
+        self._task = task
 
+    def cancel(self) -> None:
+        """Interrupts it; it cleans up behind itself before it ends."""
+        self._task.cancel()
 
-def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None = None) -> Project:
-    """A project that serves one ready-made archive, whatever lies in `root`; raises ConfigError, ArchiveError."""
-    from asteria_tui.archive.inspect import inspect
-
-    root = root.resolve()
-    if not file.is_file():
-        raise ConfigError(f"no archive at {file}")
-    report = inspect(file)
-    name, version = report.model_name or file.stem, report.version or "1.0"
-    if not MODEL_NAME.fullmatch(name) or "/" in version:
-        raise ArchiveError(
-            f"{file} holds a model that can't be served by its name",
-            detail=f"name {name!r}, version {version!r}",
-            hint="letters, digits, `_`, `-` and `.`: package it again with another --model-name or --version",
-        )
-    settings = (
-        config.load(root, overrides).settings if (root / FILE_NAME).exists() else config.settings_from({}, overrides)
-    )
-    # A store of its own: a foreign archive never takes the place of one of the project's.
-    stores = config.StoreSettings(primary=".asteria/model_store")
-    model = ModelSettings(archive=str(file.resolve()), version=version)
-    return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}, stores=stores))
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """An asteria.toml that is not written yet."""
-
-    root: Path
-    discovery: Discovery
-    """With the reason for each value."""
-    text: str
-
-
-def propose(root: Path) -> Proposal:
-    """The asteria.toml for what lies in `root`; raises ConfigError where that is nothing."""
-    from asteria_tui.discovery import discover, to_toml
-
-    discovery = discover(root.resolve())
-    return Proposal(root=root.resolve(), discovery=discovery, text=to_toml(discovery))
-
-
-def initialize(proposal: Proposal) -> Path:
-    """Writes it; raises ConfigError where there is one already, or it cannot be written."""
-    from asteria_tui.discovery import write
-
-    return write(proposal.root, proposal.discovery)
-
-
-def export_compose(project: Project, directory: Path) -> list[Path]:
-    """Writes a compose file and what it mounts; raises ConfigError."""
-    from asteria_tui.export.compose import export
-
-    return export(project, directory)
+    async def done(self) -> ExitCode:
+        """Its exit code, when it has ended; whoever waits may be cancelled without it."""
+        await asyncio.wait([self._task])
+        return ExitCode.INTERRUPTED if self._task.cancelled() else self._task.result()
 
 
 class Session:
@@ -130,9 +76,11 @@ class Session:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.state = State()
-        self._performing = 0
+        self._running: dict[str, Handle] = {}
+        self._failed_stages: dict[str, StageFailed] = {}
         self._watch: tuple[Path, CauseWatch] | None = None
-        self._waiting: collections.deque[Event] = collections.deque()
+        self._recent: collections.deque[Event] = collections.deque(maxlen=EVENTS_KEPT)
+        self._queue: dict[object, Event] | None = None
         self._news = asyncio.Event()
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -145,11 +93,191 @@ class Session:
 
         return open_target(self.project)
 
-    @cached_property
-    def work(self) -> Context:
-        from asteria_tui.operations.base import Context
+    # -- operations ---------------------------------------------------------------------------------------------
 
-        return Context(self.project, self.target, self.emit)
+    def start(self, operation: Operation) -> Handle:
+        """Begins an operation; raises BusyError where another one has the lane."""
+        busy = self.state.running("workflow")
+        if operation.lane == "workflow" and busy is not None:
+            raise BusyError(f"{busy.name} is still running", hint="wait until it has ended, or cancel it")
+        id_ = f"{operation.name.replace(' ', '-')}-{secrets.token_hex(4)}"
+        self.emit(
+            OperationStarted(operation=id_, name=operation.name, lane=operation.lane, parameters=operation.parameters())
+        )
+        task = asyncio.ensure_future(self._perform(operation, id_))
+        handle = self._running[id_] = Handle(id_, operation, task)
+        task.add_done_callback(lambda done: self._ended(handle, done))
+        return handle
+
+    async def run(self, operation: Operation) -> ExitCode:
+        """Begins an operation and waits for its end; being cancelled interrupts it."""
+        try:
+            handle = self.start(operation)
+        except BusyError as error:
+            self.emit(_failure(operation, error))
+            return error.exit_code
+        while handle.id in self._running:
+            try:
+                return await handle.done()
+            except asyncio.CancelledError:
+                handle.cancel()
+        return await handle.done()
+
+    def cancel(self, name: str) -> bool:
+        """Interrupts the operation of that name that was started last; False when none runs."""
+        for handle in reversed(self._running.values()):
+            if handle.operation.name == name:
+                handle.cancel()
+                return True
+        return False
+
+    async def close(self, report: Callable[[str], object] = lambda _: None) -> None:
+        """Interrupts what runs and waits for its clean-up, then ends the stream; `report` says what is waited for."""
+        await self.settle(report)
+        self._is_closed = True
+        self._news.set()
+
+    async def settle(self, report: Callable[[str], object] = lambda _: None) -> None:
+        """Interrupts everything and returns when it has cleaned up."""
+        handles = list(self._running.values())
+        for handle in handles:
+            handle.cancel()
+        waiting = [asyncio.ensure_future(handle.done()) for handle in handles]
+        if not waiting:
+            return
+        _, late = await asyncio.wait(waiting, timeout=PATIENCE)
+        if late:
+            names = ", ".join(handle.operation.name for handle in self._running.values())
+            report(f"waiting for {names} to clean up …")
+            await asyncio.wait(late, timeout=CLOSE_TIMEOUT)
+
+    async def _perform(self, operation: Operation, id_: str) -> ExitCode:
+        """To its end: exactly one OperationFinished or OperationFailed, whatever is raised."""
+        from asteria_tui.operations.base import Context, locked  # loads psutil: not before the first paint
+
+        begun = time.monotonic()
+
+        def emit(event: Event) -> None:
+            self.emit(msgspec.structs.replace(event, operation=id_))
+
+        def is_busy() -> bool:
+            return self.state.running("workflow") is not None
+
+        try:
+            async with contextlib.AsyncExitStack() as held:
+                if operation.lane == "workflow":
+                    await held.enter_async_context(locked(self.project, emit))
+                context = Context(self.project, self.target, emit, lambda: self.state, is_busy)
+                code = await operation.run(context) or ExitCode.DONE
+        except asyncio.CancelledError:
+            if operation.lane != "background":
+                raise
+            code = ExitCode.INTERRUPTED  # how whoever goes on until then ends
+        except AsteriaError as error:
+            emit(_failure(operation, error, self._failed_stages.get(id_), time.monotonic() - begun))
+            return error.exit_code
+        except Exception as bug:  # noqa: BLE001 the edge: what is no error of ours is a bug of ours
+            emit(self._crash(operation, bug, time.monotonic() - begun))
+            return ExitCode.FAILED
+        emit(OperationFinished(name=operation.name, exit_code=code, seconds=time.monotonic() - begun))
+        return code
+
+    def _ended(self, handle: Handle, task: asyncio.Task[ExitCode]) -> None:
+        del self._running[handle.id]
+        if task.cancelled():  # perhaps before it had begun
+            failed = self._failed_stages.get(handle.id)
+            error = AsteriaError("interrupted")
+            error.exit_code = ExitCode.INTERRUPTED
+            self.emit(msgspec.structs.replace(_failure(handle.operation, error, failed), operation=handle.id))
+        self._failed_stages.pop(handle.id, None)
+
+    def _crash(self, operation: Operation, bug: Exception, seconds: float) -> OperationFailed:
+        from asteria_tui.crashes import sentence, write_crash_report
+
+        doing = f"{operation.name} {operation.parameters()}"
+        file = write_crash_report(self.project.state_dir, bug, self._recent, doing)
+        return OperationFailed(
+            name=operation.name,
+            title=sentence(bug),
+            hint=f"{self.project.relative(file)} has what a report needs" if file else "",
+            exit_code=ExitCode.FAILED,
+            seconds=seconds,
+            crash_report=file,
+        )
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    def emit(self, event: Event) -> None:
+        """One more fact, for the state and for whoever reads `events()`."""
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self.emit, event)
+            return
+        before, self.state = self.state, reduce(self.state, event)
+        self._recent.append(event)
+        if isinstance(event, StageFailed):
+            self._failed_stages.setdefault(event.operation, event)
+        elif isinstance(event, Predicted):
+            answers.remember(self.project.state_dir, event)
+        last_failure.keep(self.project.state_dir, before, event)
+        if self._queue is not None:
+            key = _key(event)
+            self._queue.pop(key, None)
+            self._queue[key] = event
+        self._news.set()
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every event from now on, in order, until `close`; for one reader.
+
+        A newer progress, server or models event of the same operation takes the place of one that waits; no other
+        is ever dropped.
+        """
+        self._queue = {}
+        return self._stream(self._queue)
+
+    async def _stream(self, queue: dict[object, Event]) -> AsyncIterator[Event]:
+        while True:
+            while queue:
+                yield queue.pop(next(iter(queue)))
+            if self._is_closed:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    async def changes(self) -> AsyncIterator[State]:
+        """The state each time that something happened, however much it was; for one reader, instead of `events`."""
+        while not self._is_closed:
+            self._news.clear()
+            yield self.state
+            await self._news.wait()
+
+    def restore(self) -> None:
+        """Brings the last answers and the last failure of earlier sessions back."""
+        self.state = msgspec.structs.replace(
+            self.state,
+            predictions=tuple(answers.recall(self.project.state_dir)),
+            last_failure=last_failure.load(self.project.state_dir),
+        )
+
+    # -- the project --------------------------------------------------------------------------------------------
+
+    def choose_target(self, name: TargetName) -> None:
+        """From now on TorchServe runs there; a server that runs elsewhere goes on running. Raises TargetError.
+
+        What goes on in the background begins anew there.
+        """
+        from asteria_tui.targets import open_target
+
+        server = msgspec.structs.replace(self.project.settings.server, target=name)
+        settings = msgspec.structs.replace(self.project.settings, server=server)
+        project = Project(root=self.project.root, settings=settings)
+        open_target(project)
+        self.project = project
+        vars(self).pop("target", None)
+        self.emit(ServerChanged(state="stopped", target=name))
+        for handle in list(self._running.values()):
+            if handle.operation.lane == "background":
+                handle.cancel()
+                self.start(handle.operation)
 
     @property
     def records_file(self) -> Path:
@@ -158,153 +286,14 @@ class Session:
 
         return self.project.logs_dir / RECORDS_FILE
 
-    def choose_target(self, name: TargetName) -> None:
-        """From now on TorchServe runs there; a server that runs elsewhere goes on running. Raises TargetError."""
-        from asteria_tui.targets import open_target
-
-        server = msgspec.structs.replace(self.project.settings.server, target=name)
-        settings = msgspec.structs.replace(self.project.settings, server=server)
-        project = Project(root=self.project.root, settings=settings)
-        open_target(project)
-        self.project = project
-        for cached in ("target", "work"):
-            vars(self).pop(cached, None)
-        self.emit(ServerChanged(state="stopped", target=name))
-
-    def recall(self) -> None:
-        """Brings the last answers of earlier sessions back."""
-        self.state = msgspec.structs.replace(self.state, predictions=tuple(recall(self.project.state_dir)))
-
-    def emit(self, event: Event) -> None:
-        """One more fact, for the state and for whoever reads `events()`."""
-        if threading.get_ident() != self._thread:
-            self._loop.call_soon_threadsafe(self.emit, event)
-            return
-        self.state = reduce(self.state, event)
-        if isinstance(event, Predicted):
-            remember(self.project.state_dir, event)
-        if isinstance(event, LogBatch) and len(self._waiting) >= MAX_WAITING:
-            return
-        self._waiting.append(event)
-        self._news.set()
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Every event in order, until `close`; for one reader."""
-        while True:
-            while self._waiting:
-                yield self._waiting.popleft()
-            if self._is_closed:
-                return
-            self._news.clear()
-            await self._news.wait()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._news.set()
-
-    async def perform(self, action: Awaitable[ExitCode | None], stage: Step) -> ExitCode:
-        """Runs one action to its end; whatever it raises becomes exactly one StageFailed."""
-        self._performing += 1
-        try:
-            return await action or ExitCode.DONE
-        except AsteriaError as error:
-            if not error.is_reported:
-                from asteria_tui.operations.base import failure
-
-                self.emit(failure(error, stage))
-            return error.exit_code
-        except asyncio.CancelledError:
-            if not self._was_told_of_interruption():
-                self.emit(StageFailed(stage=stage, title="interrupted", exit_code=ExitCode.INTERRUPTED))
-            return ExitCode.INTERRUPTED
-        finally:
-            self._performing -= 1
-
-    def _was_told_of_interruption(self) -> bool:
-        failed = [stage.failure for stage in self.state.stages if stage.failure]
-        return any(told.exit_code == ExitCode.INTERRUPTED for told in failed)
-
-    # -- the workflows ------------------------------------------------------------------------------------------
-
-    def chosen_models(self, name: str | None) -> dict[str, ModelSettings]:
-        """The named model, or all of the project; raises ConfigError."""
-        if name is not None:
-            return dict([self.project.model(name)])
-        self.project.model()
-        return dict(self.project.settings.models)
-
-    async def up(self, name: str | None = None, archiver: Archiver = "own") -> None:
-        from asteria_tui.operations import serve
-
-        await serve.up(self.work, self.chosen_models(name), archiver)
-
-    async def restart(self, name: str | None = None) -> None:
-        from asteria_tui.operations import serve
-
-        await serve.restart(self.work, self.chosen_models(name))
-
-    async def down(self) -> None:
-        from asteria_tui.operations import serve
-
-        await serve.down(self.work)
-
-    async def package(self, name: str | None = None, archiver: Archiver = "own") -> None:
-        from asteria_tui.operations.package import package
-        from asteria_tui.operations.serve import locked
-
-        async with locked(self.work):
-            await package(self.work, self.chosen_models(name), archiver)
-
-    async def stores(self, name: str | None = None, *, sync: bool = False) -> ExitCode:
-        """The chain from sources to the loaded model as an event; FAILED when it is broken."""
-        from asteria_tui.operations.serve import locked
-        from asteria_tui.operations.stores import compare_stores, sync_stores
-
-        if not sync:
-            return await compare_stores(self.work, self.chosen_models(name))
-        async with locked(self.work):
-            return await sync_stores(self.work, self.chosen_models(name))
-
-    async def build_image(
-        self, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
-    ) -> None:
-        from asteria_tui.operations.image import build_image
-
-        await build_image(self.work, wheelhouse=wheelhouse, base=base, torch_index=torch_index)
-
-    async def predict(self, payload: Payload, name: str | None = None) -> Predicted:
-        """Sends one payload to a model of the project, or to any other that the server has."""
-        from asteria_tui.operations.base import ServerConnection, open_watch
-        from asteria_tui.operations.predict import predict
-
-        record = await self.running()
-        name = name or self.project.model()[0]
-        settings = self.project.settings.models.get(name, ModelSettings())
-        async with self.work.client(record) as client:
-            watch = open_watch(self.work, look_back=0)
-            return await predict(ServerConnection(self.work, client, watch), name, payload, settings)
-
-    # -- looking ------------------------------------------------------------------------------------------------
-
-    async def running(self) -> ServerRecord:
-        """The server of this project; raises ServerError where none runs."""
-        record = await self.target.find()
-        if record is None:
-            raise ServerError("no server of this project is running", hint="`asteria-tui up` starts one")
-        return record
-
-    async def status(self) -> ExitCode:
-        """What runs and whether it is well, as events; UNWELL when it is not."""
-        from asteria_tui.operations.status import check_status
-
-        return await check_status(self.work)
-
     async def causes(self) -> tuple[Cause, ...]:
         """Every cause that the current log tells, each once, the newest last; read by a thread."""
-        from asteria_tui.operations.base import open_watch
+        from asteria_tui.archive.source_map import source_map
+        from asteria_tui.logs.watch import CauseWatch
 
         if self._watch is None or self._watch[0] != self.records_file:
-            self._watch = (self.records_file, open_watch(self.work))
+            watch = CauseWatch(self.project.logs_dir, lambda: source_map(self.project))
+            self._watch = (self.records_file, watch)
         return tuple(await asyncio.to_thread(self._watch[1].rows))
 
     def source_of(self, traceback: str, model: str | None) -> tuple[str, int] | None:
@@ -315,52 +304,26 @@ class Session:
         frame = telling_frame(traceback, model, source_map(self.project))
         return (frame.file, frame.line) if frame is not None and frame.is_project else None
 
-    async def monitor(self) -> None:
-        """Looks at the server every two seconds, emits what is new, and holds its peace while an action runs."""
-        from asteria_tui.operations.monitor import monitor
 
-        await monitor(lambda: self.work, lambda: self.state, lambda: self._performing > 0)
+def _key(event: Event) -> object:
+    """What a newer event replaces a waiting one by."""
+    if not isinstance(event, _REPLACEABLE):
+        return id(event)
+    fields: Any = event
+    return (type(event), event.operation, getattr(fields, "stage", None), getattr(fields, "model", None))
 
-    async def keys(self, *, reveal: bool = False, renew: KeyKind | None = None) -> None:
-        from asteria_tui.operations.serve import show_keys
 
-        async with self.work.client(await self.running()) as client:
-            if renew is not None:
-                await client.renew(renew)
-            await show_keys(self.work, client, reveal=reveal)
-
-    async def describe(self, name: str) -> list[dict[str, Any]]:
-        """All that the server tells of a model, with the handler's own description where a worker can give it."""
-        async with self.work.client(await self.running()) as client:
-            try:
-                return await client.describe_raw(name, customized=True)
-            except InferenceError:
-                return await client.describe_raw(name)
-
-    async def list_models(self) -> None:
-        await self._manage(lambda client: client.models())
-
-    async def register(self, file: str, name: str | None, parameters: Mapping[str, int]) -> None:
-        """`parameters` by the names of the register API, such as `initial_workers`; raises ConfigError."""
-        if name is not None and not MODEL_NAME.fullmatch(name):
-            # The server takes any name, and then knows no way to ask for it (facts/torchserve section 2).
-            raise ConfigError(f"{name!r} is not a valid model name", hint="letters, digits, `_`, `-` and `.`")
-        await self._manage(lambda client: client.register(file, name, parameters, timeout=WORKER_TIMEOUT))
-
-    async def unregister(self, name: str, version: str | None) -> None:
-        await self._manage(lambda client: client.unregister(name, version))
-
-    async def scale(self, name: str, workers: int, version: str | None) -> None:
-        await self._manage(lambda client: client.scale(name, workers, version))
-
-    async def set_default(self, name: str, version: str) -> None:
-        await self._manage(lambda client: client.set_default(name, version))
-
-    async def _manage(self, act: Callable[[Client], Awaitable[object]]) -> None:
-        """One call of the management API, then the models as they are after it."""
-        from asteria_tui.operations.status import show_models
-
-        record = await self.running()
-        async with self.work.client(record) as client:
-            await act(client)
-            await show_models(self.work, client, record)
+def _failure(
+    operation: Operation, error: AsteriaError, failed: StageFailed | None = None, seconds: float = 0.0
+) -> OperationFailed:
+    return OperationFailed(
+        name=operation.name,
+        stage=failed.stage if failed else "",
+        model=failed.model if failed else None,
+        title=error.title,
+        detail=error.detail,
+        hint=error.hint,
+        exit_code=error.exit_code,
+        seconds=seconds,
+        cause=error.cause,
+    )

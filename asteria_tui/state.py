@@ -8,19 +8,30 @@ from typing import Any, Literal
 import msgspec
 
 from asteria_tui import events
-from asteria_tui.events import Event, Key, Model, Predicted, StageFailed, Step
+from asteria_tui.events import Event, Key, Lane, Model, OperationFailed, Predicted, SourceState, StageFailed
 
 Status = Literal["running", "done", "failed"]
+Failure = StageFailed | OperationFailed
 PREDICTIONS_KEPT = 50
 COMMANDS_KEPT = 200
 NOTICES_KEPT = 20
 
 
-class StageState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one stage of the last workflow stands."""
+class OperationState(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that runs."""
 
-    stage: Step
+    id: str
+    name: str
+    lane: Lane
+    started_at: float = 0.0
+
+
+class StageState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one stage of the last workflow stands, or of a request since."""
+
+    stage: str
     model: str | None = None
+    operation: str = ""
     status: Status = "running"
     started_at: float = 0.0
     seconds: float = 0.0
@@ -29,18 +40,26 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     done: float | None = None
     total: float | None = None
     unit: str = ""
-    failure: StageFailed | None = None
+    failure: Failure | None = None
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known of one project's server and of the last workflow."""
 
+    operations: tuple[OperationState, ...] = ()
+    """Those that run, in the order in which they began."""
     stages: tuple[StageState, ...] = ()
     """In the order in which they began; one for each stage and model."""
+    last_failure: OperationFailed | None = None
+    """Of the last operation that failed, until one succeeds."""
     server: events.ServerChanged = events.ServerChanged(at=0.0, state="stopped")
     keys: tuple[Key, ...] = ()
     models: tuple[Model, ...] = ()
     archives: dict[str, events.ArchiveBuilt] = {}
+    sources: dict[str, SourceState] = {}
+    """The sources of each model as they are on disk, where somebody watches them."""
+    descriptions: dict[str, tuple[dict[str, Any], ...]] = {}
+    """All that the server says of each version of a model, where it was asked."""
     stores: events.StoresCompared | None = None
     metrics: dict[str, float] = {}
     predictions: tuple[Predicted, ...] = ()
@@ -48,14 +67,35 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[events.CommandRan, ...] = ()
 
     @property
-    def failure(self) -> StageFailed | None:
-        """The first failure of the last workflow."""
-        return next((stage.failure for stage in self.stages if stage.failure), None)
+    def failure(self) -> Failure | None:
+        """What stands in the way now: of the workflow that runs, else of the last operation."""
+        failed = next((stage.failure for stage in self.stages if stage.failure), None)
+        return failed or (None if self.running("workflow") else self.last_failure)
 
     @property
     def is_ready(self) -> bool:
         """Whether the server runs and each of its models has a worker that can answer."""
         return self.server.state == "running" and all(model.is_ready for model in self.models)
+
+    def running(self, lane: Lane) -> OperationState | None:
+        """The operation that was begun last in that lane, of those that run."""
+        return next((one for one in reversed(self.operations) if one.lane == lane), None)
+
+    def is_running(self, name: str) -> bool:
+        """Whether an operation of that name runs."""
+        return any(operation.name == name for operation in self.operations)
+
+    def outdated(self) -> tuple[SourceState, ...]:
+        """The sources that are newer than what the server has loaded of them."""
+        served = {model.name: model.sha256 for model in self.models if model.sha256}
+        return tuple(
+            source for name, source in self.sources.items() if name in served and served[name] != source.sha256
+        )
+
+    def is_of_older_code(self, answer: Predicted) -> bool:
+        """Whether the sources of the model that gave this answer are others by now."""
+        source = self.sources.get(answer.model)
+        return source is not None and answer.archive_sha256 not in {"", source.sha256}
 
 
 def reduce(state: State, event: Event) -> State:
@@ -71,22 +111,53 @@ def _replace(**changes: Callable[[State, Any], object]) -> Callable[[State, Any]
     return step
 
 
-def _started(state: State, event: events.StageStarted) -> State:
-    # A workflow begins with package or stop: what the one before said is over.
-    before = () if event.stage in {"package", "stop"} and not _is_running(state) else state.stages
-    begun = StageState(stage=event.stage, model=event.model, started_at=event.at)
-    return _with_stage(msgspec.structs.replace(state, stages=before), begun)
+def _begin(state: State, event: events.OperationStarted) -> State:
+    begun = OperationState(id=event.operation, name=event.name, lane=event.lane, started_at=event.at)
+    # What the workflow before said is over.
+    stages = () if event.lane == "workflow" else state.stages
+    return msgspec.structs.replace(state, operations=(*state.operations, begun), stages=stages)
 
 
-def _is_running(state: State) -> bool:
-    return bool(state.stages) and state.stages[-1].stage in {"package", "stop"}
+def _finish(state: State, event: events.OperationFinished) -> State:
+    last = state.last_failure
+    is_success = event.exit_code == 0
+    is_same = last is not None and last.name == event.name
+    if is_success and (is_same or any(stage.operation == event.operation for stage in state.stages)):
+        last = None
+    return msgspec.structs.replace(_without(state, event.operation), last_failure=last)
 
 
-def _progressed(state: State, event: events.StageProgressed) -> State:
+def _fail(state: State, event: OperationFailed) -> State:
+    """No stage of it is left running, whatever ended it; one that was refused had not begun."""
+    if not any(one.id == event.operation for one in state.operations):
+        return state
+    stages = tuple(
+        msgspec.structs.replace(stage, status="failed", summary=event.title, failure=event)
+        if stage.operation == event.operation and stage.status == "running"
+        else stage
+        for stage in state.stages
+    )
+    return msgspec.structs.replace(_without(state, event.operation), stages=stages, last_failure=event)
+
+
+def _without(state: State, operation: str) -> State:
+    running = tuple(one for one in state.operations if one.id != operation)
+    return msgspec.structs.replace(state, operations=running)
+
+
+def _stage_started(state: State, event: events.StageStarted) -> State:
+    begun = StageState(stage=event.stage, model=event.model, operation=event.operation, started_at=event.at)
+    key = (event.stage, event.model)
+    if any((old.stage, old.model) == key for old in state.stages):
+        return _with_stage(state, begun)
+    return msgspec.structs.replace(state, stages=(*state.stages, begun))
+
+
+def _stage_progressed(state: State, event: events.StageProgressed) -> State:
     return _change_stage(state, event, summary=event.text, done=event.done, total=event.total, unit=event.unit)
 
 
-def _finished(state: State, event: events.StageFinished) -> State:
+def _stage_finished(state: State, event: events.StageFinished) -> State:
     return _change_stage(
         state,
         event,
@@ -99,25 +170,20 @@ def _finished(state: State, event: events.StageFinished) -> State:
     )
 
 
-def _failed(state: State, event: events.StageFailed) -> State:
+def _stage_failed(state: State, event: StageFailed) -> State:
     return _change_stage(state, event, status="failed", seconds=event.seconds, summary=event.title, failure=event)
 
 
 def _change_stage(state: State, event: Any, **changes: Any) -> State:
+    """The stage with those changes; one that never began shows nothing."""
     key = (event.stage, event.model)
-    found = next(
-        (stage for stage in state.stages if (stage.stage, stage.model) == key),
-        StageState(stage=event.stage, model=event.model, started_at=event.at),
-    )
-    return _with_stage(state, msgspec.structs.replace(found, **changes))
+    found = next((stage for stage in state.stages if (stage.stage, stage.model) == key), None)
+    return _with_stage(state, msgspec.structs.replace(found, **changes)) if found else state
 
 
 def _with_stage(state: State, stage: StageState) -> State:
     key = (stage.stage, stage.model)
-    if any((old.stage, old.model) == key for old in state.stages):
-        stages = tuple(stage if (old.stage, old.model) == key else old for old in state.stages)
-    else:
-        stages = (*state.stages, stage)
+    stages = tuple(stage if (old.stage, old.model) == key else old for old in state.stages)
     return msgspec.structs.replace(state, stages=stages)
 
 
@@ -128,13 +194,20 @@ def _server(state: State, event: events.ServerChanged) -> State:
 
 
 _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
-    events.StageStarted: _started,
-    events.StageProgressed: _progressed,
-    events.StageFinished: _finished,
-    events.StageFailed: _failed,
+    events.OperationStarted: _begin,
+    events.OperationFinished: _finish,
+    events.OperationFailed: _fail,
+    events.StageStarted: _stage_started,
+    events.StageProgressed: _stage_progressed,
+    events.StageFinished: _stage_finished,
+    events.StageFailed: _stage_failed,
     events.ServerChanged: _server,
     events.KeysChanged: _replace(keys=lambda _, event: event.keys),
     events.ModelsChanged: _replace(models=lambda _, event: event.models),
+    events.ModelDescribed: _replace(
+        descriptions=lambda state, event: {**state.descriptions, event.model: event.versions}
+    ),
+    events.SourcesChanged: _replace(sources=lambda _, event: {source.model: source for source in event.sources}),
     events.MetricsSampled: _replace(metrics=lambda _, event: event.metrics),
     events.StoresCompared: _replace(stores=lambda _, event: event),
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from asteria_tui.session import Session, open_project
+from asteria_tui.operations.down import Down
+from asteria_tui.projects import open_project
+from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +44,7 @@ async def main() -> None:
         try:
             await _take(session, PROJECT)
         finally:
-            await session.perform(session.down(), "stop")
+            await session.run(Down())
     finally:
         shutil.rmtree(PROJECT)
 
@@ -74,15 +76,15 @@ async def _take(session: Session, project: Path) -> None:
         await _act(pilot, "enter")
         _save(app, "cause")
     await app.stop_watching()
-    await app.jobs.finish()
+    await session.settle()
 
 
 async def _act(pilot: Pilot[str], *keys: str) -> None:
     """Presses the keys and waits for what they began."""
-    jobs = pilot.app.jobs  # type: ignore[attr-defined]
+    state = lambda: pilot.app.session.state  # type: ignore[attr-defined]
     for key in keys:
         await pilot.press(key)
-        await _until(pilot, lambda: not jobs.running() and not jobs.running("request"))
+        await _until(pilot, lambda: not any(one.lane != "background" for one in state().operations))
     await pilot.pause(1.2)
 
 

@@ -11,6 +11,9 @@ from asteria_tui.events import Cause, Event, Frame, LogRecord, decode, encode
 
 CAUSE = Cause(exception="ValueError", message="boom", frame=Frame(file="handler.py", line=3, function="handle"))
 EVENTS: list[Event] = [
+    events.OperationStarted(operation="up-1", name="up", lane="workflow", parameters={"model": None}),
+    events.OperationFinished(operation="up-1", name="up", seconds=1.0),
+    events.OperationFailed(operation="up-1", name="up", stage="ready", title="no", cause=CAUSE),
     events.StageStarted(stage="package", model="m"),
     events.StageProgressed(stage="package", done=1, total=2, unit="B"),
     events.StageFinished(stage="package", summary="1 MB", seconds=0.1),
@@ -21,6 +24,8 @@ EVENTS: list[Event] = [
     events.ServerChanged(state="running"),
     events.KeysChanged(),
     events.ModelsChanged(),
+    events.ModelDescribed(model="m", versions=({"modelName": "m"},)),
+    events.SourcesChanged(sources=(events.SourceState(model="m", sha256="0" * 64),)),
     events.MetricsSampled(metrics={"a": 1.0}),
     events.Predicted(model="m", status=503, milliseconds=2.0, cause=CAUSE),
     events.StoresCompared(),
@@ -40,7 +45,18 @@ def test_the_list_above_is_complete():
 
 
 def test_events_are_tagged_by_name():
-    assert json.loads(encode(EVENTS[0]))["event"] == "stage_started"
+    assert json.loads(encode(EVENTS[0]))["event"] == "operation_started"
+    # Names that scripts read outlive the names in the code.
+    assert json.loads(encode(events.WarningRaised(text="mind")))["event"] == "noticed"
+    link = events.ChainLink(model="m", place="source", name="h.py", matches=False)
+    assert json.loads(encode(link))["is_whole"] is False
+
+
+def test_what_earlier_versions_recorded_is_read():
+    answer = b'{"event":"predicted","at":1.0,"model":"m","sample":"a","status":200,"milliseconds":9.0,"body":1}'
+    assert decode(answer) == events.Predicted(at=1.0, model="m", sample="a", status=200, milliseconds=9.0, body=1)
+    failed = decode(b'{"event":"stage_failed","at":1.0,"stage":"status","title":"no","exit_code":4}')
+    assert isinstance(failed, events.StageFailed)
 
 
 def test_a_cause_in_one_line():

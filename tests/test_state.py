@@ -34,24 +34,89 @@ def test_stages_of_several_models_stand_side_by_side():
     ]
 
 
-def test_a_new_workflow_forgets_the_one_before():
-    failed = events.StageFailed(stage="ready", title="no")
-    before = after(events.StageStarted(stage="package"), events.StageStarted(stage="ready"), failed)
-    assert before.failure == failed
-    again = reduce(before, events.StageStarted(stage="package"))
-    assert again.failure is None
-    assert [stage.stage for stage in again.stages] == ["package"]
+def started(id_: str, name: str = "up", lane: events.Lane = "workflow") -> events.OperationStarted:
+    return events.OperationStarted(operation=id_, name=name, lane=lane)
+
+
+def failed(id_: str, name: str = "up", **fields: str) -> events.OperationFailed:
+    return events.OperationFailed(operation=id_, name=name, title="no", **fields)  # type: ignore[arg-type]
+
+
+def test_a_new_workflow_forgets_the_stages_of_the_one_before():
+    stage = events.StageFailed(operation="a", stage="ready", title="no")
+    before = after(
+        started("a"),
+        events.StageStarted(operation="a", stage="ready"),
+        stage,
+        failed("a", stage="ready"),
+    )
+    assert before.failure == stage
+    again = reduce(before, started("b", "restart"))
+    assert (again.failure, again.stages) == (None, ())
+    # As long as none has succeeded, the last failure is still known.
+    assert again.last_failure == before.last_failure
+
+
+def test_the_last_failure_goes_with_the_next_success_of_something_that_has_stages():
+    before = after(started("a"), failed("a"))
+    finished = events.OperationFinished(operation="b", name="keys")
+    assert reduce(reduce(before, started("b", "keys", "request")), finished).failure == before.last_failure
+    worked = reduce(
+        reduce(before, started("b", "predict", "request")), events.StageStarted(operation="b", stage="predict")
+    )
+    assert reduce(worked, events.OperationFinished(operation="b", name="predict")).failure is None
+    unwell = events.OperationFinished(operation="b", name="predict", exit_code=4)
+    assert reduce(worked, unwell).failure == before.last_failure
+
+
+def test_no_stage_is_left_running_by_an_operation_that_failed():
+    state = after(
+        started("a"),
+        events.StageStarted(operation="a", stage="package"),
+        events.StageStarted(operation="b", stage="predict"),
+        failed("a"),
+    )
+    assert [(stage.stage, stage.status) for stage in state.stages] == [("package", "failed"), ("predict", "running")]
+    assert state.stages[0].failure == state.last_failure
+    assert state.operations == ()
+
+
+def test_what_was_refused_had_not_begun():
+    state = after(started("a"), events.StageStarted(operation="a", stage="package"))
+    assert reduce(state, failed("")) is state
+
+
+def test_a_stage_that_never_began_shows_no_progress():
+    assert after(events.StageProgressed(stage="package", text="waiting")).stages == ()
 
 
 def test_a_single_prediction_keeps_the_pipeline():
     state = after(
+        started("a"),
         events.StageStarted(stage="package"),
         events.StageFinished(stage="package"),
         events.StageStarted(stage="predict"),
         events.StageFinished(stage="predict"),
     )
-    again = reduce(state, events.StageStarted(stage="predict"))
+    again = reduce(reduce(state, started("b", "predict", "request")), events.StageStarted(stage="predict"))
     assert [(stage.stage, stage.status) for stage in again.stages] == [("package", "done"), ("predict", "running")]
+
+
+def test_sources_that_are_not_what_is_served_are_outdated():
+    model = events.Model(name="m", version="1", sha256="old")
+    state = after(events.ModelsChanged(models=(model,)))
+    assert state.outdated() == ()
+    same = events.SourcesChanged(sources=(events.SourceState(model="m", sha256="old"),))
+    assert reduce(state, same).outdated() == ()
+    changed = reduce(state, events.SourcesChanged(sources=(events.SourceState(model="m", sha256="new"),)))
+    assert [source.model for source in changed.outdated()] == ["m"]
+    answer = events.Predicted(model="m", status=200, milliseconds=1, archive_sha256="old")
+    assert changed.is_of_older_code(answer)
+    assert not reduce(state, same).is_of_older_code(answer)
+    # Who knows nothing claims nothing.
+    unknown = events.Predicted(model="m", status=200, milliseconds=1)
+    assert not changed.is_of_older_code(unknown)
+    assert not state.is_of_older_code(answer)
 
 
 def test_a_stopped_server_has_no_keys_and_no_models():

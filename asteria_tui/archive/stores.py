@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from asteria_tui.archive.build import hash_of
+from asteria_tui.archive.crc import crc32_of
 from asteria_tui.archive.files import Progress, blocks, reading, replacement, sha256_of, write_all
+from asteria_tui.archive.sources import MANIFEST_NAME, Sources, collect
+from asteria_tui.config import ModelSettings, Project
 from asteria_tui.events import ChainLink, Place
 
 
@@ -95,6 +100,40 @@ def copy(source: Path, target: Path, progress: Progress | None = None) -> str:
 def compare(paths: Iterable[Path]) -> tuple[StoreLink, ...]:
     """What lies at each path; raises ArchiveError where one is there and cannot be read."""
     return tuple(_look(path) for path in paths)
+
+
+def source_link(project: Project, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
+    """What the sources of a model would make, with the name that the user knows them by; raises ArchiveError.
+
+    Where the archive in the primary store holds these very files, written by another archiver, it is that one.
+    """
+    if settings.archive is not None:
+        [found] = compare([project.path(settings.archive)])
+        return settings.archive, found
+    sources = collect(project, name, settings)
+    newest = max((path.stat().st_mtime for _, path in sources.members), default=None)
+    sha256 = hash_of(sources)
+    if primary.sha256 is not None and sha256 != primary.sha256 and _holds(primary.path, sources):
+        sha256 = primary.sha256
+    shown = settings.handler or name
+    return shown, StoreLink(path=project.path(shown), exists=True, sha256=sha256, modified_at=newest)
+
+
+def _holds(archive: Path, sources: Sources) -> bool:
+    """Whether an archive has these very members, by name, size and CRC."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            theirs = {
+                member.filename: (member.file_size, member.CRC)
+                for member in file.infolist()
+                if not member.is_dir() and not member.filename.startswith(MANIFEST_NAME.partition("/")[0])
+            }
+    except (OSError, zipfile.BadZipFile):
+        return False
+    sizes = [path.stat().st_size for _, path in sources.members]
+    checksums = crc32_of([path for _, path in sources.members], sizes, lambda *_: None)
+    names = [name for name, _ in sources.members]
+    return theirs == {name: (size, crc) for name, size, crc in zip(names, sizes, checksums, strict=True)}
 
 
 def _look(path: Path) -> StoreLink:

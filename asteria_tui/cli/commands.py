@@ -23,8 +23,8 @@ COMMANDS = {
     "down": Command("serving", "Stop the server and remove all that it leaves behind.", "Serve"),
     "restart": Command("serving", "Stop, then up.", "Serve"),
     "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
-    "predict": Command("testing", "Send one payload; without any, the model's first sample.", "Ask"),
-    "keys": Command("testing", "The tokens of the running server, masked unless asked.", "Ask"),
+    "predict": Command("predict", "Send one payload; without any, the model's first sample.", "Ask"),
+    "keys": Command("keys", "The tokens of the running server, masked unless asked.", "Ask"),
     "logs": Command("logs", "What the server says, or the causes of what went wrong.", "Ask"),
     "models": Command(
         "models",

@@ -10,7 +10,7 @@ import typer
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.errors import ExitCode
-from asteria_tui.session import export_compose, open_project
+from asteria_tui.projects import export_compose, open_project
 
 
 def compose(

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from asteria_tui.cli.options import Options
-from asteria_tui.cli.run import perform
-from asteria_tui.session import Session
+from asteria_tui.cli.run import run
 
 
 def build(
@@ -23,11 +22,9 @@ def build(
     ] = None,
 ) -> int:
     """Build the image, unless nothing of what it is made of changed."""
+    from asteria_tui.operations.image import BuildImage
 
-    async def act(session: Session) -> None:
-        await session.build_image(wheelhouse=wheelhouse, base=base, torch_index=torch_index)
-
-    return perform(options, "image", act)
+    return run(options, BuildImage(wheelhouse=wheelhouse, base=base, torch_index=torch_index))
 
 
 VERBS = {"build": build}

@@ -29,7 +29,7 @@ from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.history import Log, logs_in, run_of
 from asteria_tui.logs.read import causes, records
 from asteria_tui.logs.request import find, trace
-from asteria_tui.session import open_project
+from asteria_tui.projects import open_project
 from asteria_tui.wording import duration
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

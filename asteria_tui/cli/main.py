@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from asteria_tui import __version__
 from asteria_tui.cli.commands import COMMANDS, COMPLETION
@@ -54,7 +55,6 @@ def print_help() -> None:
 
 def _guarded(arguments: list[str]) -> int:
     """Runs a command; whatever it raises becomes a message and an exit status."""
-    is_verbose = bool({"-v", "--verbose"} & set(arguments))
     try:
         code = _run(arguments)
         print(end="", flush=True)  # noqa: T201 so that a broken pipe is met here
@@ -68,11 +68,14 @@ def _guarded(arguments: list[str]) -> int:
         if isinstance(ended.__context__, BrokenPipeError):
             return _unread()
         raise
-    except Exception as error:  # the outer edge: a bug of ours, told as one
-        if is_verbose:
+    except Exception as bug:  # the outer edge: a bug of ours, reported as one
+        if {"-v", "--verbose"} & set(arguments):
             raise
-        hint = "run it again with -v for the traceback"
-        _tell(AsteriaError(f"a bug in asteria-tui: {type(error).__name__}: {error}", hint=hint), arguments)
+        from asteria_tui.crashes import sentence, write_crash_report
+
+        file = write_crash_report(Path(".asteria"), bug, doing=_command_of(arguments))
+        hint = f"{file} has what a report needs" if file else "run it again with -v for the traceback"
+        _tell(AsteriaError(sentence(bug), hint=hint), arguments)
         return ExitCode.FAILED
     return code
 
@@ -89,7 +92,11 @@ def _tell(error: AsteriaError, arguments: list[str]) -> None:
     from asteria_tui.cli.options import Options
     from asteria_tui.cli.render import print_error
 
-    print_error(error, Options(json="--json" in arguments))
+    print_error(error, Options(json="--json" in arguments), _command_of(arguments))
+
+
+def _command_of(arguments: list[str]) -> str:
+    return next((word for word in arguments if word in COMMANDS), "asteria-tui")
 
 
 def _run(arguments: list[str]) -> int:

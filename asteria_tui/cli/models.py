@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer, print_value
-from asteria_tui.cli.run import Action, perform
-from asteria_tui.session import Session
+from asteria_tui.cli.run import run
+from asteria_tui.events import ModelsChanged
 from asteria_tui.state import State
+
+if TYPE_CHECKING:
+    from asteria_tui.operations.base import Operation
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str | None, typer.Option("--version", help="One version instead of the default one.")]
@@ -18,17 +21,20 @@ Version = Annotated[str | None, typer.Option("--version", help="One version inst
 
 def list_models(options: Options) -> int:
     """Every version of every model, with its workers."""
-    return _manage(options, Session.list_models)
+    from asteria_tui.operations.models import ListModels
+
+    return _run(options, ListModels())
 
 
 def show(options: Options, name: Name) -> int:
     """All that the server tells of each version of a model, the handler's own description included."""
+    from asteria_tui.operations.models import DescribeModel
 
-    async def act(session: Session) -> None:
-        for version in await session.describe(name):
+    def finish(state: State, _: Renderer) -> None:
+        for version in state.descriptions.get(name, ()):
             print_value(version)
 
-    return perform(options, "models", act, narrate=False)
+    return run(options, DescribeModel(model=name), only=(), finish=finish)
 
 
 def register(
@@ -40,17 +46,19 @@ def register(
     max_batch_delay: Annotated[int, typer.Option(min=0, help="Milliseconds.")] = 100,
 ) -> int:
     """Load an archive of the store and start its workers."""
-    parameters = {
-        "initial_workers": workers,
-        "batch_size": batch_size,
-        "max_batch_delay": max_batch_delay,
-    }
-    return _manage(options, lambda session: session.register(archive, name, parameters))
+    from asteria_tui.operations.models import RegisterModel
+
+    operation = RegisterModel(
+        archive=archive, model=name, workers=workers, batch_size=batch_size, max_batch_delay=max_batch_delay
+    )
+    return _run(options, operation)
 
 
 def unregister(options: Options, name: Name, version: Version = None) -> int:
     """Stop the workers of a model and forget it."""
-    return _manage(options, lambda session: session.unregister(name, version))
+    from asteria_tui.operations.models import UnregisterModel
+
+    return _run(options, UnregisterModel(model=name, version=version))
 
 
 def scale(
@@ -60,15 +68,19 @@ def scale(
     version: Version = None,
 ) -> int:
     """Start or stop workers, and wait until it is done."""
-    return _manage(options, lambda session: session.scale(name, workers, version))
+    from asteria_tui.operations.models import ScaleModel
+
+    return _run(options, ScaleModel(model=name, workers=workers, version=version))
 
 
 def default(options: Options, name: Name, version: Annotated[str, typer.Argument()]) -> int:
     """Make one version the default one."""
-    return _manage(options, lambda session: session.set_default(name, version))
+    from asteria_tui.operations.models import SetDefaultVersion
+
+    return _run(options, SetDefaultVersion(model=name, version=version))
 
 
-def _manage(options: Options, act: Action) -> int:
+def _run(options: Options, operation: Operation) -> int:
     def finish(state: State, _: Renderer) -> None:
         if options.json:
             return
@@ -78,7 +90,7 @@ def _manage(options: Options, act: Action) -> int:
         if not state.models:
             print_value("no model is registered")
 
-    return perform(options, "models", act, finish=finish)
+    return run(options, operation, only=(ModelsChanged,), finish=finish)
 
 
 VERBS = {

@@ -9,16 +9,14 @@ import typer
 
 from asteria_tui.cli.options import ArchiverName, ModelName, Options
 from asteria_tui.cli.render import Renderer, print_value
-from asteria_tui.cli.run import perform
+from asteria_tui.cli.run import run
 from asteria_tui.errors import ExitCode
-from asteria_tui.session import open_project
+from asteria_tui.projects import initialize, open_project, propose
 from asteria_tui.state import State
 
 
 def init(options: Options) -> int:
     """Write asteria.toml from what lies in the folder."""
-    from asteria_tui.session import initialize, propose
-
     proposal = propose(options.project)
     file, guesses = initialize(proposal), proposal.discovery.guesses
     renderer = Renderer(options)
@@ -34,13 +32,14 @@ def init(options: Options) -> int:
 
 def package(options: Options, model: ModelName = None, archiver: ArchiverName = "own") -> int:
     """Build the archives into the primary store and every mirror."""
+    from asteria_tui.operations.package import Package
 
     def finish(state: State, _: Renderer) -> None:
         if not options.json:
             for archive in state.archives.values():
                 print_value(archive.path)
 
-    return perform(options, "package", lambda session: session.package(model, archiver), finish=finish)
+    return run(options, Package(model=model, archiver=archiver), finish=finish)
 
 
 def inspect(

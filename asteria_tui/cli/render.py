@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,7 +35,8 @@ class Renderer:
             events.StageStarted: self._started,
             events.StageProgressed: self._progressed,
             events.StageFinished: self._finished,
-            events.StageFailed: self._failed,
+            events.StageFailed: self._stage_failed,
+            events.OperationFailed: self._operation_failed,
             events.WarningRaised: lambda event: self.say(f" ! {event.text}{_hint(event.hint)}"),
             events.CommandRan: self._ran,
             events.Predicted: self._predicted,
@@ -65,15 +67,24 @@ class Renderer:
         glyph = self.style.dim("=") if event.unchanged else self.style.good("✔")
         self.say(f" {glyph} {_stage(event)}  {sanitize(event.summary)}  {self.style.dim(duration(event.seconds))}")
 
-    def _failed(self, event: events.StageFailed) -> None:
+    def _stage_failed(self, event: events.StageFailed) -> None:
+        self._failure(_stage(event), event)
+
+    def _operation_failed(self, event: events.OperationFailed) -> None:
+        if not event.stage:  # else that has reported it
+            self._failure(f"{event.name:<{STAGE_WIDTH}}", event)
+
+    def _failure(self, where: str, event: events.StageFailed | events.OperationFailed) -> None:
         self._clear_progress()
-        print(f" {self.style.bad('✘')} {_stage(event)}  {self.style.bad(sanitize(event.title))}", file=sys.stderr)  # noqa: T201
+        print(f" {self.style.bad('✘')} {where}  {self.style.bad(sanitize(event.title))}", file=sys.stderr)  # noqa: T201
         for line in sanitize(event.detail).splitlines():
             print(f"   {line}", file=sys.stderr)  # noqa: T201
         if event.hint:
             print(f"   → {event.hint}", file=sys.stderr)  # noqa: T201
         if event.cause and event.cause.traceback and self.options.verbose:
             print(event.cause.traceback, file=sys.stderr)  # noqa: T201
+        if isinstance(event, events.OperationFailed) and event.crash_report and self.options.verbose:
+            print(Path(event.crash_report).read_text(), file=sys.stderr)  # noqa: T201
 
     def _ran(self, event: events.CommandRan) -> None:
         if self.options.verbose:
@@ -125,11 +136,11 @@ def print_text(text: str) -> None:
     print_value(sanitize(text) if sys.stdout.isatty() else text)
 
 
-def print_error(error: AsteriaError, options: Options) -> None:
+def print_error(error: AsteriaError, options: Options, name: str) -> None:
     """An error outside any session, as the same event that a session would have made of it."""
     Renderer(options).show(
-        events.StageFailed(
-            stage="setup", title=error.title, detail=error.detail, hint=error.hint, exit_code=error.exit_code
+        events.OperationFailed(
+            name=name, title=error.title, detail=error.detail, hint=error.hint, exit_code=error.exit_code
         )
     )
 

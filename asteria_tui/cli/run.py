@@ -1,69 +1,73 @@
-"""From a command to an exit status: a session, its events on the screen, signals turned into a clean end."""
+"""From a command to an exit status: a session, an operation in it, its events on the screen, signals to a clean end."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.render import Renderer
 from asteria_tui.config import Project
 from asteria_tui.errors import ExitCode
-from asteria_tui.events import StageFailed, Step
-from asteria_tui.session import Session, open_project
+from asteria_tui.events import Event, OperationFailed, StageFailed, WarningRaised
+from asteria_tui.projects import open_project
+from asteria_tui.session import Session
 from asteria_tui.state import State
 
-Action = Callable[[Session], Awaitable[ExitCode | None]]
-ABOUT_SERVER = {"stop", "status", "keys", "models"}
-"""Steps that need what runs, not what asteria.toml says by now."""
+if TYPE_CHECKING:
+    from asteria_tui.operations.base import Operation
+
 Finish = Callable[[State, Renderer], None]
+FAILURES = (StageFailed, OperationFailed)
 
 
-def perform(
+def run(
     options: Options,
-    stage: Step,
-    action: Action,
+    operation: Operation,
     *,
     project: Project | None = None,
-    narrate: bool = True,
+    only: tuple[type[Event], ...] | None = None,
     finish: Finish | None = None,
 ) -> int:
-    """Runs `action` on a session of the project; raises ConfigError where there is no project.
+    """Runs an operation on the project; raises ConfigError where there is no project.
 
-    Without `narrate` only a failure is shown as it happens. `finish` prints the result from the state that the
-    events add up to; it is not called after a failure.
+    `only` are the events that are shown as they come, beside warnings and failures; without it all are. `finish`
+    prints the result from the state that the events add up to; it is not called after a failure.
     """
-    chosen = project or open_project(options.project, options.overrides, is_about_server=stage in ABOUT_SERVER)
+    chosen = project or open_project(options.project, options.overrides, is_about_server=operation.is_about_server)
     renderer = Renderer(options, names_models=len(chosen.settings.models) > 1)
-    return asyncio.run(_perform(chosen, stage, action, renderer, narrate=narrate, finish=finish))
+    return asyncio.run(_run(chosen, operation, renderer, only, finish))
 
 
-async def _perform(
+async def _run(
     project: Project,
-    stage: Step,
-    action: Action,
+    operation: Operation,
     renderer: Renderer,
-    *,
-    narrate: bool,
+    only: tuple[type[Event], ...] | None,
     finish: Finish | None,
 ) -> int:
     session = Session(project)
-    acting = asyncio.ensure_future(session.perform(action(session), stage))
-    acting.add_done_callback(lambda _: session.close())
-    cancel_on_signals(acting)
-    async for event in session.events():
-        if narrate or isinstance(event, StageFailed):
+    stream = session.events()
+    running = asyncio.ensure_future(session.run(operation))
+    ending = asyncio.ensure_future(_end(session, running))
+    cancel_on_signals(running)
+    has_failed = False
+    async for event in stream:
+        has_failed |= isinstance(event, FAILURES)
+        if only is None or isinstance(event, (*only, *FAILURES, WarningRaised)):
             renderer.show(event)
-    with contextlib.suppress(asyncio.CancelledError):
-        code = await acting
-        failed = session.state.failure
-        if finish is not None and failed is None:
-            finish(session.state, renderer)
-        return code
-    return ExitCode.INTERRUPTED
+    code = await ending
+    if finish is not None and not has_failed:
+        finish(session.state, renderer)
+    return code
+
+
+async def _end(session: Session, running: asyncio.Future[ExitCode]) -> int:
+    code = await running
+    await session.close()
+    return code
 
 
 def cancel_on_signals(task: asyncio.Future[Any]) -> None:

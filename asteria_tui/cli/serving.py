@@ -14,8 +14,8 @@ import typer
 
 from asteria_tui.cli.options import ArchiverName, ModelName, Options
 from asteria_tui.cli.render import Renderer, ago, print_value
-from asteria_tui.cli.run import perform
-from asteria_tui.session import Session, archive_project
+from asteria_tui.cli.run import run
+from asteria_tui.projects import archive_project
 from asteria_tui.state import State
 
 
@@ -28,11 +28,12 @@ def up(
     archiver: ArchiverName = "own",
 ) -> int:
     """Everything up to a first prediction; what is right already is left alone."""
+    from asteria_tui.operations.up import Up
+
     project = archive_project(options.project, archive, options.overrides) if archive else None
-    return perform(
+    return run(
         options,
-        "start",
-        lambda session: session.up(model, archiver),
+        Up(model=model, archiver=archiver),
         project=project,
         finish=lambda state, renderer: _say_where(state, renderer, options),
     )
@@ -40,21 +41,21 @@ def up(
 
 def down(options: Options) -> int:
     """Stop the server and remove all that it leaves behind."""
-    return perform(options, "stop", lambda session: session.down())
+    from asteria_tui.operations.down import Down
+
+    return run(options, Down())
 
 
 def restart(options: Options, model: ModelName = None) -> int:
     """Stop, then up."""
-    return perform(
-        options,
-        "start",
-        lambda session: session.restart(model),
-        finish=lambda state, renderer: _say_where(state, renderer, options),
-    )
+    from asteria_tui.operations.restart import Restart
+
+    return run(options, Restart(model=model), finish=lambda state, renderer: _say_where(state, renderer, options))
 
 
 def status(options: Options) -> int:
     """What runs and is it well: exit status 0 when it is, 4 when not."""
+    from asteria_tui.operations.status import Status
 
     def finish(state: State, renderer: Renderer) -> None:
         if options.json:
@@ -62,7 +63,7 @@ def status(options: Options) -> int:
         else:
             _print_status(state, renderer)
 
-    return perform(options, "status", Session.status, narrate=False, finish=finish)
+    return run(options, Status(), only=(), finish=finish)
 
 
 def _say_where(state: State, renderer: Renderer, options: Options) -> None:

@@ -8,8 +8,8 @@ import typer
 
 from asteria_tui.cli.options import ModelName, Options
 from asteria_tui.cli.render import Renderer, ago, print_value
-from asteria_tui.cli.run import perform
-from asteria_tui.events import ChainLink
+from asteria_tui.cli.run import run
+from asteria_tui.events import ChainLink, StoresCompared
 from asteria_tui.state import State
 
 PLACE_WIDTH = 9
@@ -24,6 +24,7 @@ def stores(
     ] = False,
 ) -> int:
     """Compare sources, stores and what the server has loaded, by SHA-256; exit status 1 when a link is broken."""
+    from asteria_tui.operations.stores import Stores, SyncStores
 
     def finish(state: State, renderer: Renderer) -> None:
         compared = state.stores
@@ -35,7 +36,9 @@ def stores(
         if broken is not None:
             renderer.say(f"\nbroken at {broken.place} of {broken.model}: {broken.fix}")
 
-    return perform(options, "stores", lambda session: session.stores(model, sync=sync), finish=finish)
+    if sync:
+        return run(options, SyncStores(model=model), finish=finish)
+    return run(options, Stores(model=model), only=(StoresCompared,), finish=finish)
 
 
 def _line(link: ChainLink) -> str:

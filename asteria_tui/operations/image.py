@@ -6,9 +6,10 @@ import asyncio
 import platform
 import threading
 from pathlib import Path
+from typing import ClassVar
 
-from asteria_tui.events import StageProgressed, WarningRaised
-from asteria_tui.operations.base import Context, stage
+from asteria_tui.events import Lane, StageProgressed, WarningRaised
+from asteria_tui.operations.base import Context, Operation, stage
 from asteria_tui.targets import container_run, image
 from asteria_tui.targets.engine import in_daemon_thread
 from asteria_tui.targets.image import BuildProgress, BuiltImage
@@ -16,10 +17,23 @@ from asteria_tui.targets.image import BuildProgress, BuiltImage
 CPU_HINT = "`--torch-index URL` names an index with CPU builds, `--wheelhouse DIR` takes local wheels"
 
 
+class BuildImage(Operation, frozen=True, kw_only=True):
+    """Builds `[docker] image` unless nothing changed."""
+
+    name: ClassVar[str] = "image build"
+    lane: ClassVar[Lane] = "workflow"
+    wheelhouse: Path | None = None
+    base: str | None = None
+    torch_index: str | None = None
+
+    async def run(self, context: Context) -> None:
+        await build_image(context, wheelhouse=self.wheelhouse, base=self.base, torch_index=self.torch_index)
+
+
 async def build_image(
     context: Context, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
 ) -> BuiltImage:
-    """Builds `[docker] image` unless nothing changed; raises ConfigError, TargetError."""
+    """Raises ConfigError, TargetError."""
     is_over = threading.Event()
     docker = context.project.settings.docker
     chosen = (wheelhouse, torch_index, docker.wheelhouse, docker.torch_index)

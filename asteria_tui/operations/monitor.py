@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar
 
 import msgspec
 
-from asteria_tui.errors import AsteriaError, TargetError
-from asteria_tui.events import Event, Key, KeysChanged, Model, ModelsChanged, ServerChanged
+from asteria_tui.errors import AsteriaError
+from asteria_tui.events import Event, KeysChanged, Lane, ModelsChanged, ServerChanged
 from asteria_tui.logs.history import RECORDS_FILE
-from asteria_tui.operations.base import Context
+from asteria_tui.operations.base import Context, Operation
 from asteria_tui.operations.status import check_status, ended
+from asteria_tui.state import State
 from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
 
 PERIOD = 2.0
@@ -27,41 +26,38 @@ MAX_READ = 1 << 20
 TELLING = (b"WORKER_", b"POST /models", b"PUT /models", b"DELETE /models", b"GET /token", b"Worker died")
 
 
-class Known(Protocol):
-    """What has been told so far; `state.State` is one."""
-
-    @property
-    def server(self) -> ServerChanged: ...
-    @property
-    def models(self) -> tuple[Model, ...]: ...
-    @property
-    def keys(self) -> tuple[Key, ...]: ...
-
-
-async def monitor(context: Callable[[], Context], known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
-    """Looks at once, then every `PERIOD`; never ends by itself.
+class Monitor(Operation, frozen=True, kw_only=True):
+    """Looks at once, then every `PERIOD` until it is cancelled.
 
     Process and key file are looked at each time. The models are asked for only when the log tells of something that
     may have changed them: each question leaves lines in that log, and an idle server stays silent.
     """
-    usage, activity = ResourceUsage(), LogActivity()
-    seen: tuple[int, ...] | None = None
-    while True:
-        # A target that can't be opened says so when an action needs it.
-        with contextlib.suppress(TargetError):
-            if not is_busy():
-                before, seen = seen, _signature(context())
-                if seen != before or (known().server.state != "stopped" and activity.has_news(context())):
-                    await _refresh(context(), known, is_busy)
-                if known().server.state != "stopped":
-                    await _sample_usage(context(), known, is_busy, usage)
-        await asyncio.sleep(PERIOD)
+
+    name: ClassVar[str] = "monitor"
+    lane: ClassVar[Lane] = "background"
+    is_about_server: ClassVar[bool] = True
+
+    async def run(self, context: Context) -> None:
+        usage, activity = ResourceUsage(), LogActivity()
+        seen: tuple[int, ...] | None = None
+        while True:
+            if not context.is_busy():
+                before, seen = seen, _signature(context)
+                if seen != before or (_is_up(context) and activity.has_news(context)):
+                    await _refresh(context)
+                if _is_up(context):
+                    await _sample_usage(context, usage)
+            await asyncio.sleep(PERIOD)
 
 
-async def _refresh(context: Context, known: Callable[[], Known], is_busy: Callable[[], bool]) -> None:
+def _is_up(context: Context) -> bool:
+    return context.state().server.state != "stopped"
+
+
+async def _refresh(context: Context) -> None:
     def emit(event: Event) -> None:
-        # An action that began meanwhile knows better.
-        if not is_busy() and is_news(event, known()):
+        # A workflow that began meanwhile knows better.
+        if not context.is_busy() and is_news(event, context.state()):
             context.emit(event)
 
     try:
@@ -70,19 +66,17 @@ async def _refresh(context: Context, known: Callable[[], Known], is_busy: Callab
         emit(ServerChanged(state="unwell", target=context.project.settings.server.target, reason=error.title))
 
 
-async def _sample_usage(
-    context: Context, known: Callable[[], Known], is_busy: Callable[[], bool], usage: ResourceUsage
-) -> None:
+async def _sample_usage(context: Context, usage: ResourceUsage) -> None:
     """Whether it still lives, and what it uses; asks nothing of the server itself."""
     try:
         record = await context.target.find()
         usage.sample(await context.target.vitals(record) if record else None, record)
     except AsteriaError:
         return  # the next question to the server says it better
-    if is_busy():
+    if context.is_busy():
         return
-    event = usage.added(known().server) if record else ended(context)
-    if is_news(event, known()):
+    event = usage.added(context.state().server) if record else ended(context)
+    if is_news(event, context.state()):
         context.emit(event)
 
 
@@ -114,7 +108,7 @@ class LogActivity:
         return False
 
 
-def is_news(event: Event, known: Known) -> bool:
+def is_news(event: Event, known: State) -> bool:
     """Whether the event says something that is not known; when it was seen is no news by itself."""
     if isinstance(event, ServerChanged):
         before = known.server

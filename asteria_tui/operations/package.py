@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import ClassVar
 
 from asteria_tui.archive.build import build
 from asteria_tui.archive.files import remove_abandoned, sha256_of
@@ -13,9 +14,21 @@ from asteria_tui.archive.sources import collect
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import ArchiveError, ConfigError
-from asteria_tui.events import ArchiveBuilt, WarningRaised
-from asteria_tui.operations.base import Context, Progress, in_thread, stage
+from asteria_tui.events import ArchiveBuilt, Lane, WarningRaised
+from asteria_tui.operations.base import Context, Operation, Progress, in_thread, stage
 from asteria_tui.targets.server_config import ServedModel
+
+
+class Package(Operation, frozen=True, kw_only=True):
+    """The archives of one model or all, in the primary store and every mirror."""
+
+    name: ClassVar[str] = "package"
+    lane: ClassVar[Lane] = "workflow"
+    model: str | None = None
+    archiver: Archiver = "own"
+
+    async def run(self, context: Context) -> None:
+        await package(context, context.models(self.model), self.archiver)
 
 
 async def package(context: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> list[ServedModel]:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
+from typing import ClassVar
 
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import AsteriaError, InferenceError
 from asteria_tui.events import CommandRan, Predicted
 from asteria_tui.inference.payload import Payload, first_sample
-from asteria_tui.operations.base import ServerConnection, StageReport, stage
+from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
 from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
 from asteria_tui.server.answers import Answer, error_of
+from asteria_tui.targets.target import LoadedModel, load_record
 
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (facts/torchserve section 7)."""
 ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
+
+
+class Predict(Operation, frozen=True, kw_only=True):
+    """Sends one payload to a model of the project, by default the first, or to any other that the server has."""
+
+    name: ClassVar[str] = "predict"
+    payload: Payload
+    model: str | None = None
+
+    async def run(self, context: Context) -> None:
+        record = await context.running()
+        name = self.model or context.project.model()[0]
+        settings = context.project.settings.models.get(name, ModelSettings())
+        async with context.client(record) as client:
+            server = ServerConnection(context, client, open_watch(context, look_back=0))
+            await predict(server, name, self.payload, settings)
 
 
 async def predict(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Predicted:
@@ -44,10 +63,14 @@ async def _predict(
     answer = await _answer(server, name, payload, settings)
     answered_at = time.time()
     error = None if answer.is_good else await _error(server, name, answer, begun)
+    loaded = _loaded(server.context, name)
     predicted = Predicted(
         at=answered_at,
         model=name,
+        version=loaded.version if loaded else "",
+        archive_sha256=loaded.sha256 if loaded else "",
         sample=payload.name,
+        payload_sha256=hashlib.sha256(payload.content).hexdigest(),
         status=answer.status,
         milliseconds=round(answer.milliseconds, 3),
         size=answer.size,
@@ -61,6 +84,12 @@ async def _predict(
         raise error
     report.summary = short(answer.body)
     return predicted
+
+
+def _loaded(context: Context, name: str) -> LoadedModel | None:
+    """What the server has under that name, where it was us who had it loaded."""
+    record = load_record(context.project)
+    return record.models.get(name) if record else None
 
 
 async def _answer(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Answer:

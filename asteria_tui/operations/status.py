@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import msgspec
 
 from asteria_tui.errors import AsteriaError, ExitCode
 from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worker
-from asteria_tui.operations.base import Context, open_watch
-from asteria_tui.operations.serve import running, show_keys
+from asteria_tui.operations.base import Context, Operation, open_watch
+from asteria_tui.operations.keys import show_keys
 from asteria_tui.server.client import Client
 from asteria_tui.targets.target import ServerRecord
+
+
+class Status(Operation, frozen=True, kw_only=True):
+    """UNWELL when the server does not run or a model is not ready."""
+
+    name: ClassVar[str] = "status"
+    is_about_server: ClassVar[bool] = True
+
+    async def run(self, context: Context) -> ExitCode:
+        return await check_status(context)
 
 
 async def check_status(context: Context) -> ExitCode:
@@ -21,7 +32,7 @@ async def check_status(context: Context) -> ExitCode:
         context.emit(ended(context))
         return ExitCode.UNWELL
     vitals = await context.target.vitals(record)
-    server = running(record)
+    server = server_running(record)
     if vitals is not None:
         server = msgspec.structs.replace(
             server,
@@ -39,6 +50,19 @@ async def check_status(context: Context) -> ExitCode:
     reason = not_ready(models, record.models)
     context.emit(msgspec.structs.replace(server, state="unwell" if reason else "running", reason=reason))
     return ExitCode.UNWELL if reason else ExitCode.DONE
+
+
+def server_running(record: ServerRecord) -> ServerChanged:
+    return ServerChanged(
+        state="running",
+        target=record.target,
+        pid=record.process.pid if record.process else None,
+        container=record.container or "",
+        started_at=record.started_at,
+        inference=record.inference,
+        management=record.management,
+        metrics=record.metrics,
+    )
 
 
 def ended(context: Context) -> ServerChanged:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import zipfile
 from pathlib import Path
+from typing import ClassVar
 
-from asteria_tui.archive.build import hash_of
-from asteria_tui.archive.crc import crc32_of
-from asteria_tui.archive.sources import MANIFEST_NAME, Sources, collect
-from asteria_tui.archive.stores import PlaceFound, StoreLink, chain, compare
+from asteria_tui.archive.stores import PlaceFound, StoreLink, chain, compare, source_link
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import ArchiveError, AsteriaError, ExitCode
-from asteria_tui.events import ChainLink, StageProgressed, StoresCompared
-from asteria_tui.operations.base import Context, stage
+from asteria_tui.events import ChainLink, Lane, StageProgressed, StoresCompared
+from asteria_tui.operations.base import Context, Operation, stage
 from asteria_tui.operations.package import fill_mirrors
 from asteria_tui.server.client import Client
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import ContainerStore, ServerRecord, StoredArchive
+
+
+class Stores(Operation, frozen=True, kw_only=True):
+    """The chain of one model or all, compared."""
+
+    name: ClassVar[str] = "stores"
+    model: str | None = None
+
+    async def run(self, context: Context) -> ExitCode:
+        return await compare_stores(context, context.models(self.model))
+
+
+class SyncStores(Operation, frozen=True, kw_only=True):
+    """The same, with the primary store's archives copied to wherever they differ."""
+
+    name: ClassVar[str] = "stores --sync"
+    lane: ClassVar[Lane] = "workflow"
+    model: str | None = None
+
+    async def run(self, context: Context) -> ExitCode:
+        return await sync_stores(context, context.models(self.model))
 
 
 async def compare_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:
@@ -45,40 +63,10 @@ def _places(context: Context, name: str, settings: ModelSettings) -> list[PlaceF
     mirrors = [project.path(mirror) / primary.name for mirror in project.settings.stores.mirrors]
     in_primary, *in_mirrors = compare([primary, *mirrors])
     return [
-        ("source", *_source(context, name, settings, in_primary)),
+        ("source", *source_link(project, name, settings, in_primary)),
         ("primary", project.relative(primary), in_primary),
         *(("mirror", project.relative(link.path), link) for link in in_mirrors),
     ]
-
-
-def _source(context: Context, name: str, settings: ModelSettings, primary: StoreLink) -> tuple[str, StoreLink]:
-    if settings.archive is not None:
-        [found] = compare([context.project.path(settings.archive)])
-        return settings.archive, found
-    sources = collect(context.project, name, settings)
-    newest = max((path.stat().st_mtime for _, path in sources.members), default=None)
-    sha256 = hash_of(sources)
-    if primary.sha256 is not None and sha256 != primary.sha256 and _holds(primary.path, sources):
-        sha256 = primary.sha256  # written by another archiver, from the same files
-    told = settings.handler or name
-    return told, StoreLink(path=context.project.path(told), exists=True, sha256=sha256, modified_at=newest)
-
-
-def _holds(archive: Path, sources: Sources) -> bool:
-    """Whether an archive has these very members, by name, size and CRC."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            theirs = {
-                member.filename: (member.file_size, member.CRC)
-                for member in file.infolist()
-                if not member.is_dir() and not member.filename.startswith(MANIFEST_NAME.partition("/")[0])
-            }
-    except (OSError, zipfile.BadZipFile):
-        return False
-    sizes = [path.stat().st_size for _, path in sources.members]
-    checksums = crc32_of([path for _, path in sources.members], sizes, lambda *_: None)
-    names = [name for name, _ in sources.members]
-    return theirs == {name: (size, crc) for name, size, crc in zip(names, sizes, checksums, strict=True)}
 
 
 def _link(found: StoredArchive | None) -> StoreLink:

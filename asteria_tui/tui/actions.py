@@ -20,9 +20,8 @@ class ActionContext(msgspec.Struct, frozen=True, kw_only=True):
     """What decides whether an action is possible now."""
 
     state: State = State()
-    job: str = ""
-    """The name of the workflow that runs."""
-    is_sending: bool = False
+    workflow: str = ""
+    """The name of the one that runs."""
     has_models: bool = True
     has_log: bool = True
     can_heighten: bool = True
@@ -41,7 +40,7 @@ def _always(_: ActionContext) -> str:
 
 
 def _idle(context: ActionContext) -> str:
-    return f"{context.job} is still running: {context.keys['stop']} cancels it" if context.job else ""
+    return f"{context.workflow} is still running: {context.keys['stop']} cancels it" if context.workflow else ""
 
 
 def _can_serve(context: ActionContext) -> str:
@@ -57,17 +56,17 @@ def _running(context: ActionContext) -> str:
 
 
 def _can_stop(context: ActionContext) -> str:
-    return "" if context.job else _running(context)
+    return "" if context.workflow else _running(context)
 
 
 def _can_send(context: ActionContext) -> str:
-    if context.is_sending:
+    if context.state.is_running("predict"):
         return ""  # the second press cancels
     return _running(context)
 
 
 def _can_change_target(context: ActionContext) -> str:
-    if context.job:
+    if context.workflow:
         return _idle(context)
     return "" if _running(context) else f"a server is running: {context.keys['stop']} stops it"
 

@@ -1,4 +1,4 @@
-"""The Textual app: shows the session's state, and turns actions into jobs."""
+"""The Textual app: shows the session's state, and turns actions into operations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 import subprocess
 import time
 from collections.abc import Coroutine, Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import RenderableType
 from textual.app import App, SuspendNotSupported, SystemCommand
@@ -15,18 +15,20 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from asteria_tui.config import TargetName
-from asteria_tui.errors import AsteriaError, ExitCode
-from asteria_tui.events import CommandRan, KeyKind, Step
+from asteria_tui.errors import AsteriaError, BusyError, ExitCode
+from asteria_tui.events import CommandRan, KeyKind
 from asteria_tui.logs.text import show_controls
-from asteria_tui.session import Session
+from asteria_tui.session import Handle, Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import ACTIONS, BY_ID, ActionContext, key_names, keys_of
 from asteria_tui.tui.borders import borders_at
 from asteria_tui.tui.editor import editor_command
-from asteria_tui.tui.jobs import Jobs, Lane
 from asteria_tui.tui.preferences import Settings, UiState
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.themes import DARK, use_theme
+
+if TYPE_CHECKING:
+    from asteria_tui.operations.base import Operation
 
 SHOW_WITHIN = 0.03
 """Seconds in which facts gather before they are shown together."""
@@ -55,7 +57,6 @@ class AsteriaApp(App[str]):
         self.key_names = key_names(self.settings.keys)
         self.ui_state = ui_state or UiState()
         self.up_first = up_first
-        self.jobs = Jobs(session, self._job_changed)
         self.acted_at = 0.0
         """When the last action was asked for, on the monotonic clock."""
         self.hanging_up: asyncio.Task[None] | None = None
@@ -74,8 +75,7 @@ class AsteriaApp(App[str]):
         rows = self.workbench.logs.rows if self.is_filled else None
         return ActionContext(
             state=self.state,
-            job=self.jobs.running(),
-            is_sending=bool(self.jobs.running("request")),
+            workflow=self.workflow,
             has_models=bool(self.session.project.settings.models),
             has_log=rows is not None and rows.lines > 0,
             keys=self.key_names,
@@ -83,6 +83,12 @@ class AsteriaApp(App[str]):
             can_widen=bool(self.is_filled and self.workbench.border_of(self.workbench.current, "width")),
             can_zoom=bool(borders_at(self.size)),
         )
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow that runs; empty when there is none."""
+        running = self.state.running("workflow")
+        return running.name if running else ""
 
     @property
     def is_filled(self) -> bool:
@@ -112,20 +118,26 @@ class AsteriaApp(App[str]):
         logs.view.wants_follow, logs.view.wrap = self.ui_state.follow, self.ui_state.wrap
         if self.ui_state.sample:
             self.workbench.request.choose(self.ui_state.sample)
-        self.session.recall()
+        self.session.restore()
         self.show()
-        self._watch(self._consume())
-        self._watch(logs.watch_log())
+        self.run_later(self._consume())
+        self.run_later(logs.watch_log())
         if self.up_first:
             self.do_up()
-        self._watch(self.session.monitor())
+        from asteria_tui.operations.monitor import Monitor
+        from asteria_tui.operations.watch import WatchSources
 
-    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        self.start(Monitor())
+        self.start(WatchSources())
+
+    def run_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that goes on beside the screen; what it raises is shown as any bug of the screen."""
         task = asyncio.ensure_future(work)
         task.add_done_callback(self._watch_ended)
         self._watching.append(task)
 
     def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        self._watching.remove(task)
         if not task.cancelled() and task.exception() is not None:
             self.call_later(task.result)  # raises it where Textual shows it
 
@@ -141,7 +153,7 @@ class AsteriaApp(App[str]):
     # -- what comes ---------------------------------------------------------------------------------------------
 
     async def _consume(self) -> None:
-        async for _ in self.session.events():
+        async for _ in self.session.changes():
             if not self._is_stale:
                 self._is_stale = True
                 self.set_timer(SHOW_WITHIN, self.show)
@@ -151,16 +163,6 @@ class AsteriaApp(App[str]):
         self._is_stale = False
         if self.is_filled and self.workbench.is_mounted:
             self.workbench.show(self.state, self.action_context)
-
-    def _job_changed(self, name: str, code: ExitCode | None) -> None:
-        if not self.is_running or not self.is_filled:
-            return
-        self.workbench.request.set_sending(bool(self.jobs.running("request")))
-        if not self._is_stale:
-            self._is_stale = True
-            self.set_timer(SHOW_WITHIN, self.show)
-        if code == ExitCode.DONE and name in {"up", "restart", "package"}:
-            self.notify(f"{name}: done", timeout=2)
 
     # -- actions ------------------------------------------------------------------------------------------------
 
@@ -190,27 +192,47 @@ class AsteriaApp(App[str]):
             yield SystemCommand(title, help_, lambda id_=action.id: self.call_later(self.action_act, id_))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
 
-    def _begin_job(self, lane: Lane, name: str, action: Coroutine[Any, Any, Any], stage: Step) -> None:
-        self.jobs.begin(lane, name, action, stage)
+    def start(self, operation: Operation) -> Handle | None:
+        """Begins an operation; where it is refused that is said."""
+        try:
+            return self.session.start(operation)
+        except BusyError as error:
+            self.complain(error.title, error.hint)
+            return None
+
+    async def _run(self, operation: Operation, done: str) -> None:
+        """Begins it and says when it is done."""
+        handle = self.start(operation)
+        if handle is not None and await handle.done() == ExitCode.DONE and self.is_running:
+            self.notify(done, timeout=2)
 
     def do_up(self) -> None:
-        self._begin_job("workflow", "up", self.session.up(), "start")
+        from asteria_tui.operations.up import Up
+
+        self.run_later(self._run(Up(), "up: done"))
 
     def do_restart(self) -> None:
-        self._begin_job("workflow", "restart", self.session.restart(), "start")
+        from asteria_tui.operations.restart import Restart
+
+        self.run_later(self._run(Restart(), "restart: done"))
 
     def do_package(self) -> None:
-        self._begin_job("workflow", "package", self.session.package(), "package")
+        from asteria_tui.operations.package import Package
+
+        self.run_later(self._run(Package(), "package: done"))
 
     def do_stop(self) -> None:
-        if self.jobs.running():
-            self.jobs.cancel()
+        from asteria_tui.operations.down import Down
+
+        if self.workflow:
+            self.session.cancel(self.workflow)
         else:
-            self._begin_job("workflow", "stop", self.session.down(), "stop")
+            self.start(Down())
 
     def do_send(self) -> None:
-        if self.jobs.running("request"):
-            self.jobs.cancel("request")
+        from asteria_tui.operations.predict import Predict
+
+        if self.session.cancel(Predict.name):
             return
         request = self.workbench.request
         try:
@@ -218,7 +240,7 @@ class AsteriaApp(App[str]):
         except AsteriaError as error:
             self.complain(error.title, error.detail)
             return
-        self._begin_job("request", "send", self.session.predict(payload, model), "predict")
+        self.start(Predict(payload=payload, model=model))
 
     do_send_now = do_send
 
@@ -241,6 +263,7 @@ class AsteriaApp(App[str]):
         self.push_screen(ChoiceDialog("Where TorchServe runs", choices), chosen)
 
     def do_keys(self) -> None:
+        from asteria_tui.operations.keys import RenewKey, ShowKeys
         from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
 
         is_shown = any("•" not in key.token for key in self.state.keys)
@@ -253,21 +276,24 @@ class AsteriaApp(App[str]):
 
         def chosen(choice: str | None) -> None:
             if choice == "reveal":
-                self._begin_job("request", "keys", self.session.keys(reveal=not is_shown), "keys")
+                self.start(ShowKeys(reveal=not is_shown))
             elif choice == "copy":
-                self._begin_job("request", "keys", self._copy_key(), "keys")
+                self.run_later(self._copy_key())
             elif choice:
                 kind: KeyKind = "inference" if choice == "renew_inference" else "management"
-                self._begin_job("request", "keys", self.session.keys(renew=kind, reveal=is_shown), "keys")
+                self.start(RenewKey(kind=kind, reveal=is_shown))
 
         self.push_screen(ChoiceDialog("Keys", choices), chosen)
 
     async def _copy_key(self) -> None:
+        from asteria_tui.operations.keys import ShowKeys
+
         was_hidden = all("•" in key.token for key in self.state.keys)
-        await self.session.keys(reveal=True)
+        if await self.session.run(ShowKeys(reveal=True)) != ExitCode.DONE:
+            return
         token = next((key.token for key in self.state.keys if key.kind == "inference"), "")
         if was_hidden:
-            await self.session.keys()
+            await self.session.run(ShowKeys())
         self.copy(token)
         self.notify("inference key copied", timeout=2)
 
@@ -277,14 +303,14 @@ class AsteriaApp(App[str]):
     def do_quit(self) -> None:
         from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
 
-        if not self.jobs.running() and self.state.server.state == "stopped":
+        if not self.workflow and self.state.server.state == "stopped":
             self.exit("leave")
             return
         choices = [
             Choice("leave", "l", "leave it running", "this screen finds it again"),
             Choice("stop", "s", "stop it"),
         ]
-        note = f"{self.jobs.running()} is under way and will be interrupted" if self.jobs.running() else ""
+        note = f"{self.workflow} is under way and will be interrupted" if self.workflow else ""
 
         def chosen(choice: str | None) -> None:
             if choice:
@@ -294,6 +320,16 @@ class AsteriaApp(App[str]):
 
     async def action_quit(self) -> None:
         self.do_quit()
+
+    def _fatal_error(self) -> None:
+        """A bug in a widget or handler ends the screen: with one sentence, not with Textual's traceback and locals."""
+        from asteria_tui.crashes import sentence, write_crash_report
+
+        bug = self._exception or RuntimeError("unknown")
+        file = write_crash_report(self.session.project.state_dir, bug, doing="the screen")
+        self.bell()
+        self._exit_renderables.append(f"{sentence(bug)}\n → {file} has what a report needs")
+        self._close_messages_no_wait()
 
     def exit(self, result: str | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         self.remember()

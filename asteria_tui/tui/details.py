@@ -11,7 +11,8 @@ from textual.content import Content
 
 from asteria_tui import wording
 from asteria_tui.config import Project
-from asteria_tui.events import Cause, LogRecord, Predicted, StageFailed
+from asteria_tui.events import Cause, LogRecord, Predicted
+from asteria_tui.state import Failure
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ACTIONS, ActionContext, key_names, keys_of
 from asteria_tui.tui.panels.panel import Panel
@@ -21,7 +22,7 @@ KEYS_WIDTH = 18
 Part = Content | str | tuple[str, str]
 
 
-def failure_text(failure: StageFailed) -> Content:
+def failure_text(failure: Failure) -> Content:
     hint = (f"\n\n→ {failure.hint}", "$accent") if failure.hint else ""
     return Content.assemble((failure.title, "$text-error"), "\n\n", failure.detail, hint)
 
@@ -102,8 +103,8 @@ def status_line(project: Project, context: ActionContext, width: int) -> Content
         right.append(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}")
     if server.started_at and server.state in {"running", "unwell"}:
         right.append(f" · {wording.uptime(server.started_at)}")
-    if context.job:
-        right = [Content.styled(f"◌ {context.job}", "$accent"), f" {context.keys['stop']} cancels"]
+    if context.workflow:
+        right = [Content.styled(f"◌ {context.workflow}", "$accent"), f" {context.keys['stop']} cancels"]
     end = Content.assemble(*right)
     told = [part for part in left if part]
     while told and len(" · ".join(told)) + 16 + end.cell_length > width:

@@ -14,7 +14,7 @@ from textual.content import Content
 
 from asteria_tui.config import FILE_NAME
 from asteria_tui.errors import ConfigError
-from asteria_tui.session import Proposal, initialize, propose
+from asteria_tui.projects import Proposal, initialize, propose
 from asteria_tui.tui.actions import binding_of, key_names
 from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.preferences import Settings, load_settings, settings_file

@@ -7,8 +7,8 @@ import time
 import msgspec
 
 from asteria_tui import wording
-from asteria_tui.events import Model, Predicted, ServerState, StageFailed
-from asteria_tui.state import StageState, State
+from asteria_tui.events import Model, OperationFailed, Predicted, ServerState
+from asteria_tui.state import Failure, StageState, State
 from asteria_tui.tui.actions import KeyNames
 
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
@@ -22,7 +22,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     text: str = ""
     time: str = ""
-    failure: StageFailed | None = None
+    failure: Failure | None = None
 
 
 GLYPHS = {"idle": "·", "running": "◌", "done": "✔", "failed": "✘"}
@@ -41,11 +41,24 @@ def pipeline(state: State) -> list[Row]:
     ran = {(stage.stage, stage.model): stage for stage in state.stages}
     found = _found(state)
     several = len({stage.model for stage in state.stages if stage.model}) > 1
+    failed = _failure_without_row(state)
     rows = [_row(stage, with_model=several) for stage in ran.values() if stage.stage not in STAGES]
+    if failed is not None and failed.name not in STAGES:
+        rows.append(failed)
     for name in STAGES:
         of_stage = [_row(stage, with_model=several) for stage in ran.values() if stage.stage == name]
+        if failed is not None and failed.name == name:
+            of_stage = [failed]
         rows += of_stage or [Row(status="done" if name in found else "idle", name=name, text=found.get(name, ""))]
     return rows
+
+
+def _failure_without_row(state: State) -> Row | None:
+    """What failed outside any stage, or before this screen was opened."""
+    failure = state.failure
+    if failure is None or any(stage.failure for stage in state.stages):
+        return None
+    return Row(status="failed", name=place(failure), text=failure.title, failure=failure)
 
 
 def _found(state: State) -> dict[str, str]:
@@ -89,13 +102,18 @@ def short(prediction: Predicted, width: int = 40) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def where(failure: StageFailed) -> str:
+def place(failure: Failure) -> str:
+    """The stage that failed, or the operation where none did."""
+    return failure.stage or (failure.name if isinstance(failure, OperationFailed) else "")
+
+
+def where(failure: Failure) -> str:
     """The line of the user's source that a failure comes from."""
     frame = failure.cause.frame if failure.cause else None
     return f"{frame.file}:{frame.line} in {frame.function}" if frame else ""
 
 
-def headline(failure: StageFailed) -> str:
+def headline(failure: Failure) -> str:
     """What went wrong, without the place: that has its own line."""
     cause = failure.cause
     if cause is None or cause.frame is None:
@@ -103,7 +121,7 @@ def headline(failure: StageFailed) -> str:
     return ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
 
 
-def advice(failure: StageFailed, keys: KeyNames) -> str:
+def advice(failure: Failure, keys: KeyNames) -> str:
     """What to do next, with the key of this screen where there is one."""
     frame = failure.cause.frame if failure.cause else None
     if frame and frame.is_project:

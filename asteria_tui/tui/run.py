@@ -29,22 +29,31 @@ async def _run(project: Project, settings: Settings, *, up_first: bool) -> int:
     loop.add_signal_handler(signal.SIGHUP, _hang_up, app)
     app.call_later(_guard_continue)
     choice = await app.run_async()
+    await _clean_up(app, _say)
     if app.return_code:
         return app.return_code
-    await _clean_up(app)
     code = ExitCode.DONE
     if choice == "stop":
-        print("stopping the server …", file=sys.stderr)  # noqa: T201 the screen is gone
-        code = await session.perform(session.down(), "stop")
-    session.close()
+        from asteria_tui.operations.down import Down
+
+        _say("stopping the server …")
+        code = await session.run(Down())
+        if code != ExitCode.DONE and session.state.last_failure is not None:
+            _say(session.state.last_failure.title)
+    await session.close(_say)
     return int(code)
 
 
-async def _clean_up(app: AsteriaApp) -> None:
+def _say(text: str) -> None:
+    """The screen is gone."""
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+async def _clean_up(app: AsteriaApp, report: Callable[[str], object]) -> None:
     """What runs well goes on, what is half done is undone."""
     await app.stop_watching()
     save_ui_state(app.session.project, app.ui_state)
-    await app.jobs.finish()
+    await app.session.settle(report)
 
 
 def _hang_up(app: AsteriaApp) -> None:
@@ -59,7 +68,7 @@ def _hang_up(app: AsteriaApp) -> None:
     app.batch_update().__enter__()  # paints no more; there is no end to it
 
     async def leave() -> None:
-        await _clean_up(app)
+        await _clean_up(app, lambda _: None)
         # Textual's own end would talk to the terminal.
         os._exit(ExitCode.DONE)
 

@@ -16,8 +16,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from asteria_tui.errors import AsteriaError
-from asteria_tui.events import Cause, StageFailed
-from asteria_tui.state import State
+from asteria_tui.events import Cause
+from asteria_tui.state import Failure, State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ALL, ActionContext, bindings
@@ -189,11 +189,11 @@ class Workbench(MovableBorders):
         else:
             self.do_command_log()
 
-    def _open_failure(self, failure: StageFailed) -> None:
+    def _open_failure(self, failure: Failure) -> None:
         if failure.cause is not None:
             self.open_cause(failure.cause, pres.advice(failure, self.app.key_names))
         else:
-            self._read(f"{failure.stage} failed", details.failure_text(failure))
+            self._read(f"{pres.place(failure)} failed", details.failure_text(failure))
 
     def open_cause(self, cause: Cause, advice: str = "") -> None:
         """The traceback whole, and the log around it."""

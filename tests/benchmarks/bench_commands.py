@@ -13,7 +13,10 @@ from pathlib import Path
 import httpx
 
 from asteria_tui.inference.payload import first_sample
-from asteria_tui.session import Session, open_project
+from asteria_tui.operations.base import Context
+from asteria_tui.operations.predict import Predict
+from asteria_tui.projects import open_project
+from asteria_tui.session import Session
 from tests.benchmarks.bench_up import project
 from tests.benchmarks.measure import Sample, interleaved, print_table
 from tests.conftest import COMMAND, Folder
@@ -50,11 +53,12 @@ async def compare_predictions(folder: Folder) -> None:
     """The same request by bare httpx and by a Session, in one process, over open connections."""
     chosen = open_project(folder.path)
     session = Session(chosen)
-    record = await session.running()
+    context = Context(session.project, session.target, session.emit)
+    record = await context.running()
     payload = first_sample(chosen, chosen.model()[1])
     assert payload is not None
-    bare, ours = Sample("httpx"), Sample("Session.predict")
-    async with session.work.client(record) as client, httpx.AsyncClient(trust_env=False) as http:
+    bare, ours = Sample("httpx"), Sample("Session.run(Predict)")
+    async with context.client(record) as client, httpx.AsyncClient(trust_env=False) as http:
         headers = {"Authorization": f"Bearer {(await client.keys.token('inference')).token}"}
         headers["Content-Type"] = payload.content_type
         for _ in range(REPEATS):
@@ -62,7 +66,7 @@ async def compare_predictions(folder: Folder) -> None:
             await http.post(f"{record.inference}/predictions/anomaly", content=payload.content, headers=headers)
             bare.seconds.append(time.perf_counter() - start)
             start = time.perf_counter()
-            await session.predict(payload)
+            await session.run(Predict(payload=payload))
             ours.seconds.append(time.perf_counter() - start)
     ours.note = f"adds {(ours.median - bare.median) * 1000:.1f} ms"
     print_table("one prediction", [bare, ours], peer="httpx")

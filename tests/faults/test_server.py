@@ -14,7 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from asteria_tui.session import Session, open_project
+from asteria_tui.operations.base import Context
+from asteria_tui.projects import open_project
+from asteria_tui.session import Session
 from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder, until
 
 pytestmark = pytest.mark.torchserve
@@ -218,9 +220,10 @@ async def test_expired_tokens_are_renewed_without_the_user_noticing(make_folder:
     folder = make_folder(toml=ECHO_PROJECT + "[server]\ntoken_expiration_minutes = 0.1\n")
     folder.run("up")
     session = Session(open_project(folder.path))
-    record = await session.running()
+    context = Context(session.project, session.target, session.emit)
+    record = await context.running()
     async with contextlib.AsyncExitStack() as opened:
-        clients = [await opened.enter_async_context(session.work.client(record)) for _ in range(8)]
+        clients = [await opened.enter_async_context(context.client(record)) for _ in range(8)]
         keys = await clients[0].keys.keys()
         until(lambda: time.time() > max(key.expires_at or 0 for key in keys.values()))
         answers = await asyncio.gather(

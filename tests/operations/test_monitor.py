@@ -11,7 +11,7 @@ from asteria_tui.config import Project, Settings
 from asteria_tui.events import Key, KeysChanged, ModelsChanged, ServerChanged
 from asteria_tui.operations import monitor as room
 from asteria_tui.operations.base import Context
-from asteria_tui.operations.monitor import LogActivity, ResourceUsage, is_news, monitor
+from asteria_tui.operations.monitor import LogActivity, Monitor, ResourceUsage, is_news
 from asteria_tui.state import State, reduce
 from asteria_tui.targets.server_config import Ports
 from asteria_tui.targets.target import ServerRecord, Vitals, save_record
@@ -46,7 +46,7 @@ class World:
         self.events = []
         self.questions = 0
         self.is_busy = False
-        self.context = Context(self.target.project, self.target, self.emit)
+        self.context = Context(self.target.project, self.target, self.emit, lambda: self.state, lambda: self.is_busy)
         monkeypatch.setattr(room, "PERIOD", 0)
         monkeypatch.setattr(room, "check_status", self.look)
 
@@ -59,7 +59,7 @@ class World:
         work.emit(RUNNING)
 
     async def turns(self, count=20):
-        task = asyncio.ensure_future(monitor(lambda: self.context, lambda: self.state, lambda: self.is_busy))
+        task = asyncio.ensure_future(Monitor().run(self.context))
         for _ in range(count):
             await asyncio.sleep(0)
         task.cancel()

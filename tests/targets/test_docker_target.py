@@ -8,6 +8,8 @@ import pytest
 
 from asteria_tui.events import ServerChanged
 from asteria_tui.logs.parse import Parser
+from asteria_tui.operations.down import Down
+from asteria_tui.operations.up import Up
 from asteria_tui.session import Session
 from asteria_tui.targets import container_run
 from tests.conftest import ECHO
@@ -122,14 +124,14 @@ async def test_where_users_are_mapped_the_records_come_by_the_console(
     monkeypatch.setattr(container_run, "_shares_users", lambda client: False)
     folder = make_docker_folder()
     session = Session(folder.project)
-    await session.up()
+    await session.run(Up())
     assert isinstance(session.state.server, ServerChanged)
     assert session.state.predictions[-1].body == {"echo": {"hello": "world"}}
     # A command of its own reads what the console said meanwhile.
     done = folder.run("predict", "-d", '{"raise": "boom"}', code=6)
     assert "ValueError: boom, handler.py:12 in handle" in done.err
     assert "/home/model-server/logs" not in {mount["Destination"] for mount in folder.container.attrs["Mounts"]}
-    await session.down()
+    await session.run(Down())
     assert folder.containers() == []
 
 

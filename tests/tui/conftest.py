@@ -17,6 +17,7 @@ from asteria_tui import events
 from asteria_tui.config import load
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Cause, Event, Frame
+from asteria_tui.operations.predict import Predict
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.preferences import Settings, UiState
@@ -122,34 +123,23 @@ class ReplayedSession(Session):
         for event in batches:
             self.emit(event)
 
-    async def _ask(self, *what):
-        self.asked.append(what)
+    async def _perform(self, operation, id_):
+        if operation.lane == "background":
+            await asyncio.Event().wait()
+        self.asked.append(self._asked(operation))
         if self.hold is not None:
             await self.hold.wait()
+        self.emit(events.OperationFinished(operation=id_, name=operation.name))
+        return ExitCode.DONE
 
-    async def up(self, name=None, archiver="own"):
-        await self._ask("up")
-
-    async def restart(self, name=None):
-        await self._ask("restart")
-
-    async def down(self):
-        await self._ask("down")
-
-    async def package(self, name=None, archiver="own"):
-        await self._ask("package")
-
-    async def predict(self, payload, name=None):
-        await self._ask("predict", name, payload.name, payload.content)
-
-    async def keys(self, *, reveal=False, renew=None):
-        await self._ask("keys", reveal, renew)
+    @staticmethod
+    def _asked(operation):
+        if isinstance(operation, Predict):
+            return ("predict", operation.model, operation.payload.name, operation.payload.content)
+        return (operation.name, *(value for value in operation.parameters().values() if value not in {None, "own"}))
 
     async def causes(self):
         return self.told
-
-    async def monitor(self):
-        await asyncio.Event().wait()
 
 
 @pytest.fixture(autouse=True)
@@ -248,8 +238,7 @@ def opened(session) -> Open:
             await settle(pilot)
             yield pilot
         await app.stop_watching()
-        await app.jobs.finish()
-        session.close()
+        await session.close()
 
     return open_
 

@@ -53,7 +53,7 @@ def test_the_key_page_is_current():
     ("context", "refused"),
     [
         (ActionContext(), {"stop", "keys", "send", "send_now"}),
-        (ActionContext(job="up"), {"up", "restart", "package", "choose_target", "keys", "send", "send_now"}),
+        (ActionContext(workflow="up"), {"up", "restart", "package", "choose_target", "keys", "send", "send_now"}),
         (ActionContext(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now"}),
     ],
 )
@@ -77,10 +77,10 @@ async def test_a_second_workflow_is_refused_and_stop_cancels_the_first(opened, s
         await pilot.press("u", "u", "p")
         await pilot.pause()
         assert session.asked == [("up",)]
-        assert pilot.app.jobs.running() == "up"
+        assert pilot.app.workflow == "up"
         await pilot.press("s")
         await pilot.pause(0.1)
-        assert pilot.app.jobs.running() == ""
+        assert pilot.app.workflow == ""
         assert session.state.failure.title == "interrupted"
 
 
@@ -253,7 +253,7 @@ async def test_keys_can_be_revealed_and_renewed(opened, session):
         await pilot.pause()
         await pilot.press("k", "m")
         await pilot.pause()
-        assert session.asked == [("keys", True, None), ("keys", False, "management")]
+        assert session.asked == [("keys", True), ("keys", "management", False)]
 
 
 async def test_quitting_asks_once_when_a_server_runs(opened, session):

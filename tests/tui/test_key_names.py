@@ -102,10 +102,10 @@ async def test_every_text_while_something_runs_follows_the_keys(opened, session)
         app = pilot.app
         assert "no answer yet: f6 sends" in _shown(app)
         session.replay(*RUNNING)
-        app.workbench.request.set_sending(True)
+        session.replay(events.OperationStarted(operation="p", name="predict", lane="request"))
         await settle(pilot)
         assert "waiting: f6 cancels" in _shown(app)
-        line = details.status_line(session.project, ActionContext(job="up", keys=app.key_names), 100)
+        line = details.status_line(session.project, ActionContext(workflow="up", keys=app.key_names), 100)
         assert line.plain.endswith("x cancels")
         app.workbench.logs.set_filter(grep="of no record")
         await settle(pilot)
@@ -140,7 +140,7 @@ def test_the_help_of_a_panel_names_keys_of_the_table_only(panel):
     assert "{" not in panel.HELP.format_map(names)
 
 
-@pytest.mark.parametrize("context", [{}, {"job": "up"}, {"has_log": False}, {"state": "running"}])
+@pytest.mark.parametrize("context", [{}, {"workflow": "up"}, {"has_log": False}, {"state": "running"}])
 def test_every_refusal_follows_the_keys(context):
     state = State(server=events.ServerChanged(state="running")) if context.pop("state", "") else State()
     ours = ActionContext(state=state, **context)

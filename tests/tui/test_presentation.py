@@ -60,7 +60,8 @@ def test_progress_is_a_share_where_the_whole_is_known():
 
 def test_two_models_have_a_row_each():
     state = _after(
-        *(events.StageFinished(stage="package", model=name, summary="1.0", seconds=1) for name in ("a", "b"))
+        *(events.StageStarted(stage="package", model=name) for name in ("a", "b")),
+        *(events.StageFinished(stage="package", model=name, summary="1.0", seconds=1) for name in ("a", "b")),
     )
     assert [row.text for row in pres.pipeline(state) if row.name == "package"] == ["a  1.0", "b  1.0"]
 

@@ -16,7 +16,8 @@ import pytest
 from textual.pilot import Pilot
 
 from asteria_tui.errors import ExitCode
-from asteria_tui.session import Session, open_project
+from asteria_tui.projects import open_project
+from asteria_tui.session import Session
 from asteria_tui.targets.target import load_record
 from asteria_tui.tui.app import AsteriaApp
 from tests.benchmarks.terminal import Terminal
@@ -40,8 +41,7 @@ async def _opened(folder) -> AsyncIterator[Pilot]:
         await _until(pilot, lambda: app.is_filled)
         yield pilot
     await app.stop_watching()
-    await app.jobs.finish()
-    session.close()
+    await session.close()
 
 
 async def _until(pilot, holds, seconds=120):
@@ -57,7 +57,7 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
     async with _opened(folder) as pilot:
         app, session = pilot.app, pilot.app.session
         await pilot.press("u")
-        await _until(pilot, lambda: not app.jobs.running() and session.state.predictions)
+        await _until(pilot, lambda: not app.workflow and session.state.predictions)
         await pilot.pause(0.2)
         pipeline = app.workbench.panel("pipeline").query_one("Static").content.plain
         assert pipeline.count("✔") == 6
@@ -65,7 +65,7 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
 
         (folder / "handler.py").write_text(HANDLER.replace("        pass", "        self.limit = {}['limit']"))
         await pilot.press("R")
-        await _until(pilot, lambda: not app.jobs.running())
+        await _until(pilot, lambda: not app.workflow)
         await pilot.pause(0.3)
         pipeline = app.workbench.panel("pipeline").query_one("Static").content.plain
         assert "✘ ready" in pipeline
@@ -86,7 +86,7 @@ async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folde
         await pilot.press("d")
         await _until(pilot, lambda: app.screen is app.workbench)
         await pilot.press("u")
-        await _until(pilot, lambda: not app.jobs.running() and session.state.failure)
+        await _until(pilot, lambda: not app.workflow and session.state.failure)
         await pilot.pause(0.2)
         failures = [stage.failure for stage in session.state.stages if stage.failure]
         assert [failure.exit_code for failure in failures] == [ExitCode.TARGET]
@@ -103,7 +103,7 @@ async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folde
         await pilot.press("l")
         await _until(pilot, lambda: app.screen is app.workbench)
         await pilot.press("u")
-        await _until(pilot, lambda: not app.jobs.running() and session.state.predictions)
+        await _until(pilot, lambda: not app.workflow and session.state.predictions)
         await pilot.pause(0.2)
         assert session.state.failure is None
         assert app.workbench.panel("pipeline").query_one("Static").content.plain.count("✔") == 6

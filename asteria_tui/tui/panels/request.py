@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,7 +60,8 @@ class RequestPanel(Panel):
         """Why such a sample cannot be sent."""
         self._said = ""
         self._answer: Predicted | None = None
-        self.is_sending = False
+        self._payload_sha256 = ""
+        """Of what would be sent now."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="exchange"):
@@ -112,17 +114,13 @@ class RequestPanel(Panel):
         width = self.query_one("#answered").content_size.width
         last = state.predictions[-1] if state.predictions else None
         keys = self.app.key_names
-        outcome = _outcome(state, last, width, keys, is_sending=self.is_sending)
+        outcome = _outcome(state, last, self._payload_sha256, width, keys)
         shown = self.query_one("#outcome", Static)
         if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
             shown.update(outcome, layout=False)
         if last is not self._answer:
             self._answer = last
             self.query_one("#answer", Text).show(_answer(last, keys))
-
-    def set_sending(self, is_sending: bool) -> None:
-        self.is_sending = is_sending
-        self.show(self._state)
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._state)
@@ -171,6 +169,7 @@ class RequestPanel(Panel):
         self._check()
 
     def _check(self) -> None:
+        self._hash()
         editor = self.query_one(JsonEditor)
         error = editor.check()
         if self._file is not None and not editor.text:
@@ -180,6 +179,14 @@ class RequestPanel(Panel):
             self._say(self._refused)
         else:
             self._say(error if editor.is_json else self._type)
+
+    def _hash(self) -> None:
+        editor = self.query_one(JsonEditor)
+        content = editor.text.encode(errors="replace") if self._file is None or editor.text else self._file[1].content
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 != self._payload_sha256:
+            self._payload_sha256 = sha256
+            self.show(self._state)
 
     def _say(self, text: str) -> None:
         if text != self._said:
@@ -245,14 +252,18 @@ class RequestPanel(Panel):
         self.query_one("#answer", Text).focus()
 
 
-def _outcome(state: State, last: Predicted | None, width: int, keys: KeyNames, *, is_sending: bool) -> Content:
-    """Status, milliseconds, size, and how long the last answers took."""
-    if is_sending:
+def _outcome(state: State, last: Predicted | None, payload_sha256: str, width: int, keys: KeyNames) -> Content:
+    """Status, milliseconds, size, what the answer does not belong to any more, and how long the last ones took."""
+    if state.is_running("predict"):
         return Content.styled(f"◌ waiting: {keys['send']} cancels", "$accent")
     if last is None:
         return Content.styled(f"no answer yet: {keys['send']} sends", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
     told = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
+    if state.is_of_older_code(last):
+        told += " · of older code"
+    if not last.is_of(payload_sha256):
+        told += " · of another payload"
     room = width - len(told) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
     gap = " " * max(1, width - 3 - len(told) - len(bars))

@@ -1,37 +1,45 @@
-"""`up`, `down`, `restart`: from sources to a first prediction, doing only what is not right already."""
+"""`up`: from sources to a first prediction, doing only what is not right already."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
-from asteria_tui.events import KeysChanged, Model, ModelsChanged, ServerChanged, StageProgressed
-from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
+from asteria_tui.events import Lane, Model, ModelsChanged, ServerChanged, StageProgressed
+from asteria_tui.operations.base import Context, Operation, ServerConnection, open_watch, stage
+from asteria_tui.operations.keys import show_keys
 from asteria_tui.operations.package import package
 from asteria_tui.operations.predict import smoke_test
 from asteria_tui.operations.ready import wait_ready, with_log_cause, with_oom_reason
-from asteria_tui.process import lock
-from asteria_tui.server.client import Client
-from asteria_tui.server.keys import masked
+from asteria_tui.operations.status import server_running
 from asteria_tui.targets import open_target
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import (
     LoadedModel,
     ServerRecord,
     load_record,
-    make_state_dir,
     save_record,
     with_model,
 )
 
-LOCK_FILE = "lock"
+
+class Up(Operation, frozen=True, kw_only=True):
+    """Everything up to a first prediction, for one model of the project or for all."""
+
+    name: ClassVar[str] = "up"
+    lane: ClassVar[Lane] = "workflow"
+    model: str | None = None
+    archiver: Archiver = "own"
+
+    async def run(self, context: Context) -> None:
+        await up(context, context.models(self.model), self.archiver)
 
 
 async def up(context: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
@@ -39,52 +47,18 @@ async def up(context: Context, models: dict[str, ModelSettings], archiver: Archi
 
     A server that this call started and that did not become ready, or whose start was interrupted, is stopped again.
     """
-    async with locked(context):
-        served = await package(context, models, archiver)
-        record, is_new = await _started(context, served)
-        is_all = models.keys() == context.project.settings.models.keys()
-        try:
-            failures = await _smoke_tested(context, record, served, is_new=is_new, is_all=is_all)
-        except (AsteriaError, asyncio.CancelledError):
-            if is_new:
-                await context.target.stop(context.emit)
-                context.emit(ServerChanged(state="stopped"))
-            raise
-        if failures:
-            raise failures[0]
-
-
-async def down(context: Context) -> bool:
-    """Ends the server and all that it left; False when none ran; raises TargetError."""
-    async with locked(context), stage(context.emit, "stop") as report:
-        was_running = await context.target.stop(context.emit)
-        report.summary = "stopped" if was_running else "no server was running"
-        report.unchanged = not was_running
-        context.emit(ServerChanged(state="stopped"))
-        return was_running
-
-
-async def restart(context: Context, models: dict[str, ModelSettings]) -> None:
-    await down(context)
-    await up(context, models)
-
-
-@contextlib.asynccontextmanager
-async def locked(context: Context) -> AsyncIterator[None]:
-    """One of us at a time works on a project; the second waits, then finds the work done."""
-    make_state_dir(context.project)
-    with (context.project.state_dir / LOCK_FILE).open("a+") as file:
-
-        def tell() -> None:
-            file.seek(0)
-            text = f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"
-            context.emit(StageProgressed(stage="package", text=text))
-
-        await lock(file, tell)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    served = await package(context, models, archiver)
+    record, is_new = await _started(context, served)
+    is_all = models.keys() == context.project.settings.models.keys()
+    try:
+        failures = await _smoke_tested(context, record, served, is_new=is_new, is_all=is_all)
+    except (AsteriaError, asyncio.CancelledError):
+        if is_new:
+            await context.target.stop(context.emit)
+            context.emit(ServerChanged(state="stopped"))
+        raise
+    if failures:
+        raise failures[0]
 
 
 async def _started(context: Context, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
@@ -102,7 +76,7 @@ async def _started(context: Context, models: Sequence[ServedModel]) -> tuple[Ser
                 await context.target.stop(context.emit)
             record = await context.target.start(models, context.emit)
         report.summary = record.inference
-        context.emit(running(record))
+        context.emit(server_running(record))
         return record, not report.unchanged
 
 
@@ -124,19 +98,6 @@ async def _serves_on(context: Context, record: ServerRecord) -> bool:
     except AsteriaError:
         return False
     return True
-
-
-def running(record: ServerRecord) -> ServerChanged:
-    return ServerChanged(
-        state="running",
-        target=record.target,
-        pid=record.process.pid if record.process else None,
-        container=record.container or "",
-        started_at=record.started_at,
-        inference=record.inference,
-        management=record.management,
-        metrics=record.metrics,
-    )
 
 
 async def _smoke_tested(
@@ -183,10 +144,10 @@ async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) 
             found = found or await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
         except ServerError as error:
             await _end_retries(server, model)
-            told = await with_oom_reason(server, error, begun)
-            if told is error:
+            explained = await with_oom_reason(server, error, begun)
+            if explained is error:
                 raise
-            raise told from error
+            raise explained from error
         workers = sum(worker.status == "READY" for worker in found.workers)
         report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
 
@@ -243,12 +204,3 @@ async def _end_retries(server: ServerConnection, model: ServedModel) -> None:
     """TorchServe would start a broken worker again for five minutes (facts/torchserve section 6)."""
     with contextlib.suppress(AsteriaError):
         await server.client.unregister(model.name, model.version)
-
-
-async def show_keys(context: Context, client: Client, *, reveal: bool = False) -> str:
-    """Emits the keys, masked unless `reveal`; returns in one line what there is."""
-    if client.keys is None:
-        return "token authorization is off"
-    keys = (await client.keys.keys()).values()
-    context.emit(KeysChanged(keys=tuple(key if reveal else masked(key) for key in keys)))
-    return f"{len(keys)} keys"

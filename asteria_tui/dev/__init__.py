@@ -1,0 +1,1 @@
+"""The inner loop: what changed on disk since it was served."""

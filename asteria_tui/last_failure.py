@@ -1,0 +1,53 @@
+"""The last failure of a project, kept until something succeeds: a screen that is opened again shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from asteria_tui.errors import ExitCode
+from asteria_tui.events import Event, OperationFailed, OperationFinished, encode
+from asteria_tui.state import State
+
+FILE = "last_operation.json"
+MAX_BYTES = 1 << 20
+
+
+def keep(state_dir: Path, before: State, event: Event) -> None:
+    """Writes a failure down and forgets it at the next success, of what changes something or has stages.
+
+    `before` is the state that the event met. An interruption is no failure: whoever made it knows.
+    """
+    if isinstance(event, OperationFailed) and event.exit_code != ExitCode.INTERRUPTED:
+        if _counts(before, event.operation) and state_dir.is_dir():
+            _write(state_dir / FILE, encode(event))
+    elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and _counts(before, event.operation):
+        with contextlib.suppress(OSError):
+            (state_dir / FILE).unlink()
+
+
+def load(state_dir: Path) -> OperationFailed | None:
+    """What is kept; a file that is none of ours is as good as none."""
+    try:
+        with (state_dir / FILE).open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_BYTES), type=OperationFailed)
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _counts(state: State, operation: str) -> bool:
+    is_workflow = any(one.id == operation and one.lane == "workflow" for one in state.operations)
+    return is_workflow or any(stage.operation == operation for stage in state.stages)
+
+
+def _write(file: Path, data: bytes) -> None:
+    partial = file.with_suffix(f".{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        partial.chmod(0o600)
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,26 @@
+"""`down`: the server ended, and all that it left removed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from asteria_tui.events import Lane, ServerChanged
+from asteria_tui.operations.base import Context, Operation, stage
+
+
+class Down(Operation, frozen=True, kw_only=True):
+    name: ClassVar[str] = "down"
+    lane: ClassVar[Lane] = "workflow"
+    is_about_server: ClassVar[bool] = True
+
+    async def run(self, context: Context) -> None:
+        await down(context)
+
+
+async def down(context: Context) -> None:
+    """Ends the server and all that it left; raises TargetError."""
+    async with stage(context.emit, "stop") as report:
+        was_running = await context.target.stop(context.emit)
+        report.summary = "stopped" if was_running else "no server was running"
+        report.unchanged = not was_running
+        context.emit(ServerChanged(state="stopped"))
