@@ -9,9 +9,10 @@ from pathlib import Path
 
 from asteria_tui.events import StageProgressed, WarningRaised
 from asteria_tui.operations.base import Context, stage
-from asteria_tui.targets import container_run, image
-from asteria_tui.targets.engine import in_daemon_thread
-from asteria_tui.targets.image import BuildProgress, BuiltImage
+from asteria_tui.targets.docker import image
+from asteria_tui.targets.docker import run as container_run
+from asteria_tui.targets.docker.engine import in_daemon_thread
+from asteria_tui.targets.docker.image import BuildProgress, BuiltImage
 
 CPU_HINT = "`--torch-index URL` names an index with CPU builds, `--wheelhouse DIR` takes local wheels"
 

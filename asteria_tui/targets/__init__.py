@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 def open_target(project: Project, name: TargetName | None = None) -> Target:
     """The target of that name, or the one that the project's settings choose; each is loaded only when used."""
     if (name or project.settings.server.target) == "docker":
-        from asteria_tui.targets.docker import DockerTarget
+        from asteria_tui.targets.docker.target import DockerTarget
 
         return DockerTarget(project)
-    from asteria_tui.targets.local import LocalTarget
+    from asteria_tui.targets.local.target import LocalTarget
 
     return LocalTarget(project)

@@ -9,9 +9,9 @@ import pytest
 from asteria_tui.events import ServerChanged
 from asteria_tui.logs.parse import Parser
 from asteria_tui.session import Session
-from asteria_tui.targets import container_run
+from asteria_tui.targets.docker import run as container_run
 from tests.conftest import ECHO
-from tests.targets.conftest import DockerFolder, MakeDockerFolder
+from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 

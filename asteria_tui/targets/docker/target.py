@@ -27,13 +27,14 @@ from asteria_tui.errors import ServerError, TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed, WarningRaised
 from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
 from asteria_tui.process import uninterrupted
-from asteria_tui.targets import container_console as console
-from asteria_tui.targets import container_run, container_store
 from asteria_tui.targets.console import console_tail, until_started
-from asteria_tui.targets.container_run import PROJECT_LABEL, RECORD_LABEL, Setup
-from asteria_tui.targets.container_spec import LOGS, STOP_SECONDS
-from asteria_tui.targets.engine import in_daemon_thread, talking
-from asteria_tui.targets.image import BuildProgress, make_context
+from asteria_tui.targets.docker import console
+from asteria_tui.targets.docker import run as container_run
+from asteria_tui.targets.docker import store as container_store
+from asteria_tui.targets.docker.engine import in_daemon_thread, talking
+from asteria_tui.targets.docker.image import BuildProgress, make_context
+from asteria_tui.targets.docker.run import PROJECT_LABEL, RECORD_LABEL, Setup
+from asteria_tui.targets.docker.spec import LOGS, STOP_SECONDS
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import (
     ContainerStore,

@@ -19,10 +19,11 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets import container_run, engine
-from asteria_tui.targets.docker import DockerTarget
+from asteria_tui.targets.docker import engine
+from asteria_tui.targets.docker import run as container_run
+from asteria_tui.targets.docker.target import DockerTarget
 from tests.conftest import ECHO
-from tests.targets.conftest import DockerFolder, MakeDockerFolder
+from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets.container_spec import OFFICIAL_STORE, STORE
+from asteria_tui.targets.docker.spec import OFFICIAL_STORE, STORE
 from asteria_tui.targets.target import ContainerStore, StoredArchive
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import msgspec
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.logs.history import start_run
-from asteria_tui.targets import engine, image
-from asteria_tui.targets.container_spec import (
+from asteria_tui.targets.docker import engine, image
+from asteria_tui.targets.docker.spec import (
     CONFIG,
     HEALTH_CHECK,
     IMAGE_USER,
@@ -267,7 +267,7 @@ def _write_files(
             os.chown(logs, *user)
         mounts.append(Mount(source=logs.resolve(), target=LOGS, read_only=False))
     for target in () if layout.is_ours else (LAUNCHER, HEALTH_CHECK):
-        shutil.copyfile(image.PACKAGED / target.name, files / target.name)
+        shutil.copyfile(image.IMAGE_FILES / target.name, files / target.name)
         mounts.append(Mount(source=(files / target.name).resolve(), target=target))
     # `.asteria` itself is private, so these may be open to the container's user whatever our umask is.
     for path in (files, *files.rglob("*")):

@@ -20,8 +20,8 @@ from asteria_tui.events import CommandRan, Emit, ServerChanged
 from asteria_tui.logs.history import CONSOLE_FILE, start_run
 from asteria_tui.process import ProcessId, start, stop_tree, uninterrupted
 from asteria_tui.targets.console import console_tail, until_started
+from asteria_tui.targets.local.runtime import Runtime, find_runtime
 from asteria_tui.targets.ports import claim_ports
-from asteria_tui.targets.runtime import Runtime, find_runtime
 from asteria_tui.targets.server_config import (
     JAVA_OPTIONS,
     KEY_FILE,
