@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.operations.base import Context
     from asteria_tui.server.client import Client
-    from asteria_tui.targets.target import ServerRecord, Target
+    from asteria_tui.targets.record import ServerRecord
+    from asteria_tui.targets.target import Target
 
 WORKER_TIMEOUT = 300.0
 """Seconds for a call that waits for workers to load a model of any size."""
@@ -64,7 +65,7 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_a
 def _last_record(project: Project) -> ServerRecord | None:
     if not project.state_dir.exists():
         return None
-    from asteria_tui.targets.target import load_record  # costs 40 ms with what it needs
+    from asteria_tui.targets.record import load_record  # costs 40 ms with what it needs
 
     return load_record(project)
 

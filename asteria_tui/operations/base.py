@@ -19,7 +19,8 @@ from asteria_tui.logs.watch import LOOK_BACK, CauseWatch
 from asteria_tui.process import uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import KeyRing
-from asteria_tui.targets.target import ServerRecord, Target
+from asteria_tui.targets.record import ServerRecord
+from asteria_tui.targets.target import Target
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]

@@ -11,7 +11,7 @@ from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worke
 from asteria_tui.operations.base import Context, open_watch
 from asteria_tui.operations.serve import running, show_keys
 from asteria_tui.server.client import Client
-from asteria_tui.targets.target import ServerRecord
+from asteria_tui.targets.record import ServerRecord
 
 
 async def check_status(context: Context) -> ExitCode:

@@ -16,8 +16,9 @@ from asteria_tui.events import ChainLink, StageProgressed, StoresCompared
 from asteria_tui.operations.base import Context, stage
 from asteria_tui.operations.package import fill_mirrors
 from asteria_tui.server.client import Client
+from asteria_tui.targets.record import ServerRecord
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.targets.target import ContainerStore, ServerRecord, StoredArchive
+from asteria_tui.targets.target import ContainerStore, StoredArchive
 
 
 async def compare_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:

@@ -34,6 +34,7 @@ from asteria_tui.targets.docker.spec import (
     layout_of,
 )
 from asteria_tui.targets.ports import claim_ports
+from asteria_tui.targets.record import ServerRecord, make_state_dir, new_record, server_dir
 from asteria_tui.targets.server_config import (
     JAVA_OPTIONS,
     LOG_LAYOUT_FILE,
@@ -44,7 +45,6 @@ from asteria_tui.targets.server_config import (
     log_layout,
     properties,
 )
-from asteria_tui.targets.target import ServerRecord, make_state_dir, new_record, server_dir
 
 if TYPE_CHECKING:
     from docker import DockerClient

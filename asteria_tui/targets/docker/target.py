@@ -35,18 +35,9 @@ from asteria_tui.targets.docker.engine import in_daemon_thread, talking
 from asteria_tui.targets.docker.image import BuildProgress, make_context
 from asteria_tui.targets.docker.run import PROJECT_LABEL, RECORD_LABEL, Setup
 from asteria_tui.targets.docker.spec import LOGS, STOP_SECONDS
+from asteria_tui.targets.record import ServerRecord, fingerprint, forget_record, load_record, save_record, server_dir
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.targets.target import (
-    ContainerStore,
-    End,
-    ServerRecord,
-    Vitals,
-    fingerprint,
-    forget_record,
-    load_record,
-    save_record,
-    server_dir,
-)
+from asteria_tui.targets.target import ContainerStore, End, Vitals
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -22,6 +22,16 @@ from asteria_tui.process import ProcessId, start, stop_tree, uninterrupted
 from asteria_tui.targets.console import console_tail, until_started
 from asteria_tui.targets.local.runtime import Runtime, find_runtime
 from asteria_tui.targets.ports import claim_ports
+from asteria_tui.targets.record import (
+    ServerRecord,
+    fingerprint,
+    forget_record,
+    load_record,
+    make_state_dir,
+    new_record,
+    save_record,
+    server_dir,
+)
 from asteria_tui.targets.server_config import (
     JAVA_OPTIONS,
     KEY_FILE,
@@ -35,18 +45,7 @@ from asteria_tui.targets.server_config import (
     log_layout,
     properties,
 )
-from asteria_tui.targets.target import (
-    End,
-    ServerRecord,
-    Vitals,
-    fingerprint,
-    forget_record,
-    load_record,
-    make_state_dir,
-    new_record,
-    save_record,
-    server_dir,
-)
+from asteria_tui.targets.target import End, Vitals
 
 MAX_TEMPORARY = 80
 """Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107 (section 0 item 11)."""
