@@ -142,7 +142,7 @@ class Session:
     @cached_property
     def target(self) -> Target:
         """Opened when first used: the screen paints before psutil or Docker are loaded."""
-        from asteria_tui.targets import open_target
+        from asteria_tui.targets.registry import open_target
 
         return open_target(self.project)
 
@@ -161,7 +161,7 @@ class Session:
 
     def choose_target(self, name: TargetName) -> None:
         """From now on TorchServe runs there; a server that runs elsewhere goes on running. Raises TargetError."""
-        from asteria_tui.targets import open_target
+        from asteria_tui.targets.registry import open_target
 
         server = msgspec.structs.replace(self.project.settings.server, target=name)
         settings = msgspec.structs.replace(self.project.settings, server=server)

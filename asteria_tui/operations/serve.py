@@ -20,8 +20,8 @@ from asteria_tui.operations.ready import wait_ready, with_log_cause, with_oom_re
 from asteria_tui.process import lock
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import masked
-from asteria_tui.targets import open_target
 from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record, make_state_dir, save_record, with_model
+from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
 
 LOCK_FILE = "lock"
