@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from asteria_tui.config import Project, Settings, TargetName
+from asteria_tui.config import Project, Settings, Table, TargetName
 from asteria_tui.errors import ConfigError
 from asteria_tui.process import ProcessId
 from asteria_tui.targets.server_config import Ports, ServedModel
@@ -117,25 +117,18 @@ def with_model(record: ServerRecord, name: str, loaded: LoadedModel | None) -> S
     return msgspec.structs.replace(record, models=models)
 
 
-def fingerprint(project: Project) -> str:
-    """Of what a running server can't change: its addresses, its Java, its store."""
-    settings = project.settings
-    # How an image is built says nothing of a container that runs it already.
-    docker = msgspec.structs.replace(settings.docker, base=None, wheelhouse=None, torch_index=None)
-    parts = (
-        settings.server,
-        docker if settings.server.target == "docker" else None,
-        settings.stores.primary,
-    )
+def fingerprint(project: Project, of_target: Table | None = None) -> str:
+    """Of what a running server can't change: its addresses, its Java, its store, and settings of its target."""
+    parts = (project.settings.server, of_target, project.settings.stores.primary)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
-def new_record(project: Project, ports: Ports, models: Sequence[ServedModel]) -> ServerRecord:
+def new_record(project: Project, ports: Ports, models: Sequence[ServedModel], fingerprint: str = "") -> ServerRecord:
     return ServerRecord(
         target=project.settings.server.target,
         started_at=time.time(),
         ports=ports,
-        fingerprint=fingerprint(project),
+        fingerprint=fingerprint,
         settings=project.settings,
         models={model.name: LoadedModel.of(model) for model in models},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -33,27 +33,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     out_of_memory: bool = False
 
 
-class StoredArchive(msgspec.Struct, frozen=True, kw_only=True):
-    """One archive in a container's store."""
-
-    sha256: str
-    modified_at: float
-
-
-class ContainerStore(msgspec.Struct, frozen=True, kw_only=True):
-    """The store inside a running container."""
-
-    container: str
-    directory: str
-    is_mount: bool
-    """Then whoever owns the mounted directory fills it, and nothing is to be copied."""
-    is_ours: bool
-    archives: dict[str, StoredArchive]
-    """By file name."""
-
-
 class Target(Protocol):
-    """A place where TorchServe runs."""
+    """A place where TorchServe runs; what only some can do has a protocol of its own below."""
 
     project: Project
 
@@ -82,14 +63,6 @@ class Target(Protocol):
 
     async def vitals(self, record: ServerRecord) -> Vitals | None: ...
 
-    async def container_store(self) -> ContainerStore | None:
-        """Of the container that serves this project, also one that was started by hand under its name."""
-        ...
-
-    async def put_archive(self, file: Path) -> ServerRecord | None:
-        """Copies an archive into that store; gives where the server answers, None where no port leads to it."""
-        ...
-
     def describe_end(self) -> str:
         """Why the last server ended, as far as its console tells."""
         ...
@@ -100,4 +73,36 @@ class Target(Protocol):
 
     def fingerprint(self) -> str:
         """Of all that only a restart can change; a server whose record has another one is started anew."""
+        ...
+
+
+class StoredArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """One archive in a container's store."""
+
+    sha256: str
+    modified_at: float
+
+
+class ContainerStore(msgspec.Struct, frozen=True, kw_only=True):
+    """The store inside a running container."""
+
+    container: str
+    directory: str
+    is_mount: bool
+    """Then whoever owns the mounted directory fills it, and nothing is to be copied."""
+    is_ours: bool
+    archives: dict[str, StoredArchive]
+    """By file name."""
+
+
+@runtime_checkable
+class HasStore(Protocol):
+    """A target whose server may read a store that is not on this machine's disk."""
+
+    async def container_store(self) -> ContainerStore | None:
+        """Of the container that serves this project, also one that was started by hand under its name."""
+        ...
+
+    async def put_archive(self, file: Path) -> ServerRecord | None:
+        """Copies an archive into that store; gives where the server answers, None where no port leads to it."""
         ...

@@ -9,6 +9,7 @@ import pytest
 
 from asteria_tui.config import Project, TargetName, settings_from
 from asteria_tui.targets.registry import TARGETS, open_target
+from asteria_tui.targets.target import HasStore
 
 
 def project_in(folder: Path, target: str = "local") -> Project:
@@ -29,3 +30,8 @@ def test_a_target_is_opened_by_its_name_or_by_the_settings(tmp_path, name):
     by_name = open_target(project_in(tmp_path), TARGETS[name].name)
     assert type(by_settings) is type(by_name)
     assert by_settings.project.root == tmp_path
+
+
+def test_only_a_container_has_a_store_of_its_own(tmp_path):
+    assert isinstance(open_target(project_in(tmp_path, "docker")), HasStore)
+    assert not isinstance(open_target(project_in(tmp_path, "local")), HasStore)

@@ -114,7 +114,7 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
     check_readable(user, project.primary_store, archives)
     ports = _claim_ports(client, Ports.wanted(project.settings.server))
     name = _free_name(client, project)
-    record = msgspec.structs.replace(new_record(project, ports, models), container=name, fingerprint=fingerprint)
+    record = msgspec.structs.replace(new_record(project, ports, models, fingerprint), container=name)
     mounts = _write_files(project, models, layout, user, shares_logs=shares_logs)
     listing = "".join(sorted(f"{model.name} {model.sha256}\n" for model in models))
     spec = ContainerSpec(

@@ -111,9 +111,10 @@ class DockerTarget:
 
     def fingerprint(self) -> str:
         """With what the image is made of: a changed requirements file is applied by a restart too."""
-        return hashlib.sha256(
-            f"{fingerprint(self.project)}{make_context(self.project).recipe_hash}".encode()
-        ).hexdigest()[:16]
+        # How an image is built says nothing of a container that runs it already.
+        docker = msgspec.structs.replace(self.project.settings.docker, base=None, wheelhouse=None, torch_index=None)
+        both = f"{fingerprint(self.project, docker)}{make_context(self.project).recipe_hash}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
 
     def _with_engine(self, call: Callable[[DockerClient], Result]) -> Result:
         with container_run.opened() as client, talking("the container"):

@@ -72,7 +72,7 @@ class LocalTarget:
         ports = claim_ports(Ports.wanted(self.project.settings.server))
         await self.stop(emit)
         make_state_dir(self.project)
-        record = new_record(self.project, ports, models)
+        record = new_record(self.project, ports, models, self.fingerprint())
         process = None
         try:
             start_run(self.project.history_dir, self.project.logs_dir)
@@ -136,12 +136,6 @@ class LocalTarget:
         except psutil.NoSuchProcess:
             return None
         return Vitals(memory_bytes=memory, cpu_seconds=cpu)
-
-    async def container_store(self) -> None:
-        """The server reads the primary store itself."""
-
-    async def put_archive(self, file: Path) -> None:
-        """There is nowhere to put it."""
 
     def describe_end(self) -> str:
         return console_tail(self._console)
