@@ -1,25 +1,23 @@
-"""From a project to a running container: image, name, ports, files, and why the engine refused.
+"""From a project to a running container: name, ports, files, and why the engine refused.
 
 Blocking, as the Docker SDK is.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.logs.history import start_run
-from asteria_tui.targets.docker import engine, image
+from asteria_tui.targets.docker import image
 from asteria_tui.targets.docker.spec import (
     CONFIG,
     HEALTH_CHECK,
@@ -58,7 +56,6 @@ RECORD_LABEL = "asteria.record"
 """The ServerRecord, for the day when `.asteria` is gone."""
 FILES = "container"
 """Below `.asteria/server/`: what is mounted into the container beside store and logs."""
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,20 +66,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     shares_logs: bool
 
 
-@contextlib.contextmanager
-def opened() -> Iterator[DockerClient]:
-    """The engine of this machine; raises TargetError."""
-    with contextlib.closing(engine.connect()) as client:
-        address = urlsplit(str(client.api.base_url))
-        if address.hostname not in LOCAL_HOSTS and not address.scheme.endswith("unix"):
-            raise TargetError(
-                f"the Docker engine is on another machine ({address.hostname})",
-                detail="its containers see neither this folder nor publish their ports on this machine's loopback",
-                hint="run asteria-tui there, or name an engine of this machine by DOCKER_HOST or `docker context use`",
-            )
-        yield client
-
-
 def mark_of(project: Project) -> str:
     return hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16]
 
@@ -91,17 +74,6 @@ def of_project(client: DockerClient, mark: str) -> list[Container]:
     """Every container of that project, the newest first."""
     label = f"{PROJECT_LABEL}={mark}"
     return list(client.containers.list(all=True, filters={"label": label}, ignore_removed=True))
-
-
-def provide_image(client: DockerClient, project: Project, progress: Callable[[image.BuildProgress], None]) -> str:
-    """The name of the image to run: somebody else's as it is, pulled where it has to be; ours built when needed."""
-    tag = project.settings.docker.image
-    found = image.find(client, tag)
-    if found is None and "/" in tag:
-        image.pull(client, tag, progress)
-    elif found is None or found.is_ours:
-        image.build(client, project, progress=progress)
-    return tag
 
 
 def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel], tag: str, fingerprint: str) -> Setup:
@@ -136,7 +108,7 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
     return Setup(spec=spec, record=record, shares_logs=shares_logs)
 
 
-def run(client: DockerClient, setup: Setup) -> Container:
+def start(client: DockerClient, setup: Setup) -> Container:
     """Creates and starts it; raises TargetError."""
     from docker.errors import APIError
 
