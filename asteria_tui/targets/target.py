@@ -90,7 +90,6 @@ class ContainerStore(msgspec.Struct, frozen=True, kw_only=True):
     directory: str
     is_mount: bool
     """Then whoever owns the mounted directory fills it, and nothing is to be copied."""
-    is_ours: bool
     archives: dict[str, StoredArchive]
     """By file name."""
 

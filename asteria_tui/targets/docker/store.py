@@ -26,7 +26,7 @@ exit 1
 """
 
 
-def look(container: Container, *, is_ours: bool) -> ContainerStore | None:
+def look(container: Container) -> ContainerStore | None:
     """None where it holds no store in a place that we know."""
     code, output = container.exec_run(["sh", "-c", LIST, "sh", str(STORE), str(OFFICIAL_STORE)])
     if code != 0:
@@ -41,7 +41,6 @@ def look(container: Container, *, is_ours: bool) -> ContainerStore | None:
         container=str(container.name),
         directory=directory,
         is_mount=directory in mounted,
-        is_ours=is_ours,
         archives=archives,
     )
 

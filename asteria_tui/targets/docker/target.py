@@ -255,7 +255,7 @@ class DockerTarget:
         container = self._serving(client)
         if container is None or not container.attrs["State"]["Running"]:
             return None
-        return store.look(container, is_ours=PROJECT_LABEL in container.labels)
+        return store.look(container)
 
     def _put_archive(self, client: DockerClient, file: Path) -> ServerRecord | None:
         container, inside = self._serving(client), self._container_store(client)
