@@ -57,10 +57,13 @@ def _for_the_screen() -> argparse.Namespace | None:
     """The flags of a call without a command; None for any other call, which typer refuses in its own words."""
     import argparse
     from pathlib import Path
+    from typing import get_args
+
+    from asteria_tui.config import TargetName
 
     arguments = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     arguments.add_argument("-C", "--project", type=Path)
-    arguments.add_argument("--target", choices=("local", "docker"))
+    arguments.add_argument("--target", choices=get_args(TargetName))
     arguments.add_argument("--up", action="store_true")
     try:
         given, rest = arguments.parse_known_args()

@@ -19,6 +19,7 @@ from asteria_tui.errors import ConfigError, NoProjectError
 
 FILE_NAME = "asteria.toml"
 TargetName = Literal["local", "docker"]
+"""Of each target in `targets/registry.py`: written out, because mypy, msgspec and typer read it from the type."""
 Archiver = Literal["own", "official"]
 """Our own writer, or the tool torch-model-archiver itself."""
 
@@ -258,10 +259,10 @@ def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
 
 def _environment() -> dict[str, str | list[str]]:
     """`ASTERIA_SERVER_INFERENCE_PORT=0` by dotted key; lists are parted by commas; raises ConfigError."""
-    tables: dict[str, type[msgspec.Struct]] = {
-        "stores": StoreSettings,
-        "server": ServerSettings,
-        "docker": DockerSettings,
+    tables: dict[str, type[Table]] = {
+        field.name: field.type
+        for field in msgspec.structs.fields(Settings)
+        if isinstance(field.type, type) and issubclass(field.type, Table)
     }
     known = {
         f"ASTERIA_{table}_{field.name}".upper(): (f"{table}.{field.name}", field.type == tuple[str, ...])

@@ -14,7 +14,7 @@ from asteria_tui.errors import ArchiveError, ConfigError
 
 if TYPE_CHECKING:
     from asteria_tui.discovery import Discovery
-    from asteria_tui.targets.target import ServerRecord
+    from asteria_tui.targets.record import ServerRecord
 
 
 def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_about_server: bool = False) -> Project:
@@ -44,7 +44,7 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_a
 def _last_record(project: Project) -> ServerRecord | None:
     if not project.state_dir.exists():
         return None
-    from asteria_tui.targets.target import load_record  # costs 40 ms with what it needs
+    from asteria_tui.targets.record import load_record  # costs 40 ms with what it needs
 
     return load_record(project)
 

@@ -89,7 +89,7 @@ class Session:
     @cached_property
     def target(self) -> Target:
         """Opened when first used: the screen paints before psutil or Docker are loaded."""
-        from asteria_tui.targets import open_target
+        from asteria_tui.targets.registry import open_target
 
         return open_target(self.project)
 
@@ -265,7 +265,7 @@ class Session:
 
         What goes on in the background begins anew there.
         """
-        from asteria_tui.targets import open_target
+        from asteria_tui.targets.registry import open_target
 
         server = msgspec.structs.replace(self.project.settings.server, target=name)
         settings = msgspec.structs.replace(self.project.settings, server=server)

@@ -81,10 +81,10 @@ async def _take(session: Session, project: Path) -> None:
 
 async def _act(pilot: Pilot[str], *keys: str) -> None:
     """Presses the keys and waits for what they began."""
-    state = lambda: pilot.app.session.state  # type: ignore[attr-defined]
+    session: Session = pilot.app.session  # type: ignore[attr-defined]
     for key in keys:
         await pilot.press(key)
-        await _until(pilot, lambda: not any(one.lane != "background" for one in state().operations))
+        await _until(pilot, lambda: not any(one.lane != "background" for one in session.state.operations))
     await pilot.pause(1.2)
 
 

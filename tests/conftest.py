@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from asteria_tui.config import Project, Settings
-from asteria_tui.targets.target import load_record
+from asteria_tui.targets.record import load_record
 from tests.docker_engine import (  # noqa: F401 fixtures and a hook of pytest
     docker_engine,
     pytest_runtest_setup,

@@ -17,7 +17,7 @@ from docker import DockerClient
 
 from asteria_tui.config import Project, settings_from
 from asteria_tui.errors import TargetError
-from asteria_tui.targets import engine, image
+from asteria_tui.targets.docker import engine, image
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -15,7 +15,8 @@ from typing import Any
 from asteria_tui.archive.inspect import inspect
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
-from asteria_tui.targets.container_spec import (
+from asteria_tui.targets.docker.image import IMAGE_FILES
+from asteria_tui.targets.docker.spec import (
     CONFIG,
     HEALTH_CHECK,
     HEALTH_TIMES,
@@ -27,7 +28,6 @@ from asteria_tui.targets.container_spec import (
     Mount,
     layout_named,
 )
-from asteria_tui.targets.image import PACKAGED
 from asteria_tui.targets.server_config import JAVA_OPTIONS, PROPERTIES_FILE, Ports, ServedModel, properties
 
 COMPOSE_FILE = "compose.yaml"
@@ -52,7 +52,7 @@ def export(project: Project, directory: Path) -> list[Path]:
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(text)
         for target in copied:
-            shutil.copyfile(PACKAGED / target.name, target)
+            shutil.copyfile(IMAGE_FILES / target.name, target)
         file.write_text(HEADER + "\n".join(to_yaml(compose(spec, directory))) + "\n")
     except OSError as error:
         raise ConfigError(f"cannot write to {directory}", detail=error.strerror or str(error)) from error

@@ -33,7 +33,8 @@ from asteria_tui.process import lock, uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import KeyRing
 from asteria_tui.state import State
-from asteria_tui.targets.target import ServerRecord, Target, make_state_dir
+from asteria_tui.targets.record import ServerRecord, make_state_dir
+from asteria_tui.targets.target import Target
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
-import threading
 from pathlib import Path
 from typing import ClassVar
 
 from asteria_tui.events import Lane, StageProgressed, WarningRaised
 from asteria_tui.operations.base import Context, Operation, stage
-from asteria_tui.targets import container_run, image
-from asteria_tui.targets.engine import in_daemon_thread
-from asteria_tui.targets.image import BuildProgress, BuiltImage
+from asteria_tui.targets.docker import build
+from asteria_tui.targets.docker.image import BuildProgress, BuiltImage
 
 CPU_HINT = "`--torch-index URL` names an index with CPU builds, `--wheelhouse DIR` takes local wheels"
 
@@ -34,15 +31,12 @@ async def build_image(
     context: Context, *, wheelhouse: Path | None = None, base: str | None = None, torch_index: str | None = None
 ) -> BuiltImage:
     """Raises ConfigError, TargetError."""
-    is_over = threading.Event()
     docker = context.project.settings.docker
     chosen = (wheelhouse, torch_index, docker.wheelhouse, docker.torch_index)
     brings_cuda = not any(chosen) and platform.machine() == "x86_64"
 
     def progress(step: BuildProgress) -> None:
         nonlocal brings_cuda
-        if is_over.is_set():
-            raise asyncio.CancelledError
         if brings_cuda:
             brings_cuda = False
             context.emit(
@@ -50,17 +44,10 @@ async def build_image(
             )
         context.emit(StageProgressed(stage="image", text=step.text, done=step.done, total=step.total, unit=step.unit))
 
-    def build() -> BuiltImage:
-        with container_run.opened() as client:
-            return image.build(
-                client, context.project, wheelhouse=wheelhouse, base=base, torch_index=torch_index, progress=progress
-            )
-
     async with stage(context.emit, "image") as report:
-        try:
-            built = await in_daemon_thread(build)
-        finally:
-            is_over.set()
+        built = await build.build_image(
+            context.project, progress, wheelhouse=wheelhouse, base=base, torch_index=torch_index
+        )
         report.unchanged = built.skipped
         report.summary = built.tag
         return built

@@ -14,7 +14,8 @@ from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.operations.base import Context, Operation
 from asteria_tui.operations.status import check_status, ended
 from asteria_tui.state import State
-from asteria_tui.targets.target import STATE_FILE, ServerRecord, Vitals, server_dir
+from asteria_tui.targets.record import STATE_FILE, ServerRecord, server_dir
+from asteria_tui.targets.target import Vitals
 
 PERIOD = 2.0
 """Seconds between two looks."""

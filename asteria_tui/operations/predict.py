@@ -15,7 +15,7 @@ from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
 from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
 from asteria_tui.server.answers import Answer, error_of
-from asteria_tui.targets.target import LoadedModel, load_record
+from asteria_tui.targets.record import LoadedModel, load_record
 
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (facts/torchserve section 7)."""

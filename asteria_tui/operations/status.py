@@ -12,7 +12,7 @@ from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worke
 from asteria_tui.operations.base import Context, Operation, open_watch
 from asteria_tui.operations.keys import show_keys
 from asteria_tui.server.client import Client
-from asteria_tui.targets.target import ServerRecord
+from asteria_tui.targets.record import ServerRecord
 
 
 class Status(Operation, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,8 +14,9 @@ from asteria_tui.events import ChainLink, Lane, StageProgressed, StoresCompared
 from asteria_tui.operations.base import Context, Operation, stage
 from asteria_tui.operations.package import fill_mirrors
 from asteria_tui.server.client import Client
+from asteria_tui.targets.record import ServerRecord
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.targets.target import ContainerStore, ServerRecord, StoredArchive
+from asteria_tui.targets.target import ContainerStore, HasStore, StoredArchive
 
 
 class Stores(Operation, frozen=True, kw_only=True):
@@ -41,7 +43,8 @@ class SyncStores(Operation, frozen=True, kw_only=True):
 async def compare_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Emits the chain of each model; FAILED when a link is broken, as `cmp` says it."""
     record = await context.target.find()
-    inside = await context.target.container_store()
+    target = context.target
+    inside = await target.container_store() if isinstance(target, HasStore) else None
     links: list[ChainLink] = []
     for name, settings in models.items():
         places = await asyncio.to_thread(_places, context, name, settings)
@@ -91,10 +94,8 @@ async def sync_stores(context: Context, models: dict[str, ModelSettings]) -> Exi
     """Copies the primary store's archives to wherever they differ and has a hand-filled container load them."""
     served = [await asyncio.to_thread(_stored, context, name, settings) for name, settings in models.items()]
     await fill_mirrors(context, served)
-    inside = await context.target.container_store()
-    if inside is not None and not inside.is_mount:
-        for model in served:
-            await _fill_container(context, inside, model)
+    if isinstance(context.target, HasStore):
+        await _fill_container(context, context.target, served)
     return await compare_stores(context, models)
 
 
@@ -107,7 +108,15 @@ def _stored(context: Context, name: str, settings: ModelSettings) -> ServedModel
     )
 
 
-async def _fill_container(context: Context, inside: ContainerStore, model: ServedModel) -> None:
+async def _fill_container(context: Context, target: HasStore, models: Sequence[ServedModel]) -> None:
+    """Whoever owns a mounted directory fills it, so only a store of the container's own gets copies."""
+    inside = await target.container_store()
+    if inside is not None and not inside.is_mount:
+        for model in models:
+            await _put(context, target, inside, model)
+
+
+async def _put(context: Context, target: HasStore, inside: ContainerStore, model: ServedModel) -> None:
     found = inside.archives.get(model.file)
     async with stage(context.emit, "store", model.name) as report:
         report.summary = f"{inside.container}:{inside.directory}/{model.file}"
@@ -115,7 +124,7 @@ async def _fill_container(context: Context, inside: ContainerStore, model: Serve
             report.unchanged = True
             return
         context.emit(StageProgressed(stage="store", model=model.name, text=report.summary))
-        record = await context.target.put_archive(context.project.primary_store / model.file)
+        record = await target.put_archive(context.project.primary_store / model.file)
         if record is None:
             report.summary += ", not registered: its ports are not published"
             return

@@ -19,15 +19,9 @@ from asteria_tui.operations.package import package
 from asteria_tui.operations.predict import smoke_test
 from asteria_tui.operations.ready import wait_ready, with_log_cause, with_oom_reason
 from asteria_tui.operations.status import server_running
-from asteria_tui.targets import open_target
+from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record, save_record, with_model
+from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.targets.target import (
-    LoadedModel,
-    ServerRecord,
-    load_record,
-    save_record,
-    with_model,
-)
 
 
 class Up(Operation, frozen=True, kw_only=True):

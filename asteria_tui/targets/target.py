@@ -1,70 +1,17 @@
-"""The seam: what the workflow asks of a place where TorchServe runs, and the record by which it is found again."""
+"""What every place where TorchServe runs can do, and what only some can."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from asteria_tui.config import Project, Settings, TargetName
-from asteria_tui.errors import ConfigError
+from asteria_tui.config import Project
 from asteria_tui.events import Emit
-from asteria_tui.process import ProcessId
-from asteria_tui.targets.server_config import Ports, ServedModel
-
-STATE_FILE = "state.json"
-
-
-class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """An archive that we had the server load."""
-
-    version: str
-    sha256: str
-    file: str
-    parameters: dict[str, int] = {}
-    """How it is served: workers, batch size and the like."""
-
-    @classmethod
-    def of(cls, model: ServedModel) -> LoadedModel:
-        return cls(version=model.version, sha256=model.sha256, file=model.file, parameters=model.load_parameters)
-
-
-class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A server of this project that was started; whether it still runs is for its target to say."""
-
-    target: TargetName
-    process: ProcessId | None = None
-    container: str | None = None
-    """Its name; labels are what it is found by."""
-    started_at: float
-    ports: Ports
-    temporary: str = ""
-    """A directory of ours outside the project, to be removed with the server."""
-    fingerprint: str = ""
-    """Of the settings that only a restart can change."""
-    settings: Settings = Settings()
-    """What it was started with; the whole project where there is no asteria.toml."""
-    models: dict[str, LoadedModel] = {}
-
-    def url(self, port: int) -> str:
-        return f"http://127.0.0.1:{port}"
-
-    @property
-    def inference(self) -> str:
-        return self.url(self.ports.inference)
-
-    @property
-    def management(self) -> str:
-        return self.url(self.ports.management)
-
-    @property
-    def metrics(self) -> str:
-        return self.url(self.ports.metrics)
+from asteria_tui.targets.record import ServerRecord
+from asteria_tui.targets.server_config import ServedModel
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,27 +33,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     out_of_memory: bool = False
 
 
-class StoredArchive(msgspec.Struct, frozen=True, kw_only=True):
-    """One archive in a container's store."""
-
-    sha256: str
-    modified_at: float
-
-
-class ContainerStore(msgspec.Struct, frozen=True, kw_only=True):
-    """The store inside a running container."""
-
-    container: str
-    directory: str
-    is_mount: bool
-    """Then whoever owns the mounted directory fills it, and nothing is to be copied."""
-    is_ours: bool
-    archives: dict[str, StoredArchive]
-    """By file name."""
-
-
 class Target(Protocol):
-    """A place where TorchServe runs."""
+    """A place where TorchServe runs; what only some can do has a protocol of its own below."""
 
     project: Project
 
@@ -135,14 +63,6 @@ class Target(Protocol):
 
     async def vitals(self, record: ServerRecord) -> Vitals | None: ...
 
-    async def container_store(self) -> ContainerStore | None:
-        """Of the container that serves this project, also one that was started by hand under its name."""
-        ...
-
-    async def put_archive(self, file: Path) -> ServerRecord | None:
-        """Copies an archive into that store; gives where the server answers, None where no port leads to it."""
-        ...
-
     def describe_end(self) -> str:
         """Why the last server ended, as far as its console tells."""
         ...
@@ -156,77 +76,32 @@ class Target(Protocol):
         ...
 
 
-def server_dir(project: Project) -> Path:
-    return project.state_dir / "server"
+class StoredArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """One archive in a container's store."""
+
+    sha256: str
+    modified_at: float
 
 
-def make_state_dir(project: Project) -> Path:
-    """`.asteria/server/`, private and git-ignored; raises ConfigError where the project can't be written."""
-    directory = server_dir(project)
-    try:
-        project.state_dir.mkdir(mode=0o700, exist_ok=True)
-        (project.state_dir / ".gitignore").write_text("*\n")
-        directory.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write to {project.state_dir}",
-            detail=error.strerror or str(error),
-            hint="the server's state, keys and logs are kept there: make the project folder writable, or copy it",
-        ) from error
-    return directory
+class ContainerStore(msgspec.Struct, frozen=True, kw_only=True):
+    """The store inside a running container."""
+
+    container: str
+    directory: str
+    is_mount: bool
+    """Then whoever owns the mounted directory fills it, and nothing is to be copied."""
+    archives: dict[str, StoredArchive]
+    """By file name."""
 
 
-def load_record(project: Project) -> ServerRecord | None:
-    """The record of the last start; a file that is no record of ours is as good as none."""
-    try:
-        return msgspec.json.decode((server_dir(project) / STATE_FILE).read_bytes(), type=ServerRecord)
-    except (OSError, msgspec.DecodeError):
-        return None
+@runtime_checkable
+class HasStore(Protocol):
+    """A target whose server may read a store that is not on this machine's disk."""
 
+    async def container_store(self) -> ContainerStore | None:
+        """Of the container that serves this project, also one that was started by hand under its name."""
+        ...
 
-def save_record(project: Project, record: ServerRecord) -> None:
-    """Atomic: a reader sees the old record or the new one."""
-    file = make_state_dir(project) / STATE_FILE
-    partial = file.with_suffix(f".{os.getpid()}")
-    try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def forget_record(project: Project) -> None:
-    (server_dir(project) / STATE_FILE).unlink(missing_ok=True)
-
-
-def with_model(record: ServerRecord, name: str, loaded: LoadedModel | None) -> ServerRecord:
-    """The record after a model was loaded, or unloaded (None)."""
-    models = {key: value for key, value in record.models.items() if key != name}
-    if loaded is not None:
-        models[name] = loaded
-    return msgspec.structs.replace(record, models=models)
-
-
-def fingerprint(project: Project) -> str:
-    """Of what a running server can't change: its addresses, its Java, its store."""
-    settings = project.settings
-    # How an image is built says nothing of a container that runs it already.
-    docker = msgspec.structs.replace(settings.docker, base=None, wheelhouse=None, torch_index=None)
-    parts = (
-        settings.server,
-        docker if settings.server.target == "docker" else None,
-        settings.stores.primary,
-    )
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
-
-
-def new_record(project: Project, ports: Ports, models: Sequence[ServedModel]) -> ServerRecord:
-    return ServerRecord(
-        target=project.settings.server.target,
-        started_at=time.time(),
-        ports=ports,
-        fingerprint=fingerprint(project),
-        settings=project.settings,
-        models={model.name: LoadedModel.of(model) for model in models},
-    )
+    async def put_archive(self, file: Path) -> ServerRecord | None:
+        """Copies an archive into that store; gives where the server answers, None where no port leads to it."""
+        ...

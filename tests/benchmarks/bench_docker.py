@@ -21,7 +21,7 @@ import httpx
 
 from asteria_tui.config import load
 from asteria_tui.errors import TargetError
-from asteria_tui.targets import engine, image
+from asteria_tui.targets.docker import engine, image
 from tests.benchmarks.measure import Sample, interleaved, print_table
 
 ROOT = Path(__file__).parents[2]

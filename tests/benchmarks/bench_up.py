@@ -101,7 +101,7 @@ def serve_by_hand(path: Path) -> float:
 
 
 def java_path() -> str:
-    from asteria_tui.targets.runtime import find_java
+    from asteria_tui.targets.local.runtime import find_java
 
     return f"{find_java().parent}:{os.environ['PATH']}"
 

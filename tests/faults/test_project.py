@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asteria_tui.config import Project, Settings
-from asteria_tui.targets.runtime import find_runtime
+from asteria_tui.targets.local.runtime import find_runtime
 from tests.conftest import COMMAND, Folder, MakeFolder
 
 

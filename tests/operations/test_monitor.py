@@ -13,8 +13,9 @@ from asteria_tui.operations import monitor as room
 from asteria_tui.operations.base import Context
 from asteria_tui.operations.monitor import LogActivity, Monitor, ResourceUsage, is_news
 from asteria_tui.state import State, reduce
+from asteria_tui.targets.record import ServerRecord, save_record
 from asteria_tui.targets.server_config import Ports
-from asteria_tui.targets.target import ServerRecord, Vitals, save_record
+from asteria_tui.targets.target import Vitals
 
 RUNNING = ServerChanged(at=1, state="running", pid=5, memory_bytes=100, cpu_percent=2)
 PORTS = Ports(inference=1, management=2, metrics=3, grpc_inference=4, grpc_management=5)

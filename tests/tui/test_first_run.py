@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from asteria_tui.config import load
 from asteria_tui.errors import ConfigError, ExitCode
 from asteria_tui.projects import open_project
-from asteria_tui.targets.target import load_record
+from asteria_tui.targets.record import load_record
 from asteria_tui.tui.first_run import FirstRun
 from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.preferences import Settings

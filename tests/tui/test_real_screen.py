@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 from asteria_tui.errors import ExitCode
 from asteria_tui.projects import open_project
 from asteria_tui.session import Session
-from asteria_tui.targets.target import load_record
+from asteria_tui.targets.record import load_record
 from asteria_tui.tui.app import AsteriaApp
 from tests.benchmarks.terminal import Terminal
 from tests.conftest import COMMAND

@@ -20,12 +20,12 @@ import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.targets.engine import talking
+from asteria_tui.targets.docker.engine import talking
 
 if TYPE_CHECKING:  # importing the SDK costs a quarter of a second (facts/performance A)
     from docker import DockerClient
 
-PACKAGED = Path(__file__).parent / "container"
+IMAGE_FILES = Path(__file__).parent / "image_files"
 COPIED = ("launch.py", "healthcheck.py", "config.properties")
 CHUNK = 4 * 1024 * 1024
 KEPT_LINES = 20
@@ -197,7 +197,7 @@ def _remove_former(client: DockerClient, image_id: str) -> None:
 
 def make_context(project: Project, wheelhouse: Path | None = None) -> BuildContext:
     """Raises ConfigError where a file that the project names is missing."""
-    recipe = {name: (PACKAGED / name).read_bytes() for name in COPIED}
+    recipe = {name: (IMAGE_FILES / name).read_bytes() for name in COPIED}
     recipe["Dockerfile"] = _dockerfile(project)
     constraints = project.path("constraints.txt")
     recipe["constraints.txt"] = constraints.read_bytes() if constraints.is_file() else b""
@@ -216,7 +216,7 @@ def _dockerfile(project: Project) -> bytes:
     """The project's own, or ours where it has none by the default name."""
     docker = project.settings.docker
     if docker.dockerfile == type(docker)().dockerfile and not project.path(docker.dockerfile).is_file():
-        return (PACKAGED / "Dockerfile").read_bytes()
+        return (IMAGE_FILES / "Dockerfile").read_bytes()
     return _read(project, docker.dockerfile, "dockerfile")
 
 

@@ -14,8 +14,8 @@ from docker.errors import ImageNotFound
 
 from asteria_tui.config import Project, settings_from
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.targets import image
-from asteria_tui.targets.image import BuildProgress
+from asteria_tui.targets.docker import image
+from asteria_tui.targets.docker.image import BuildProgress
 
 pytestmark = pytest.mark.docker
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from asteria_tui.config import Project, settings_from
 from asteria_tui.errors import ConfigError, ExitCode, TargetError
-from asteria_tui.targets import image
-from asteria_tui.targets.image import BuildContext, BuildProgress
+from asteria_tui.targets.docker import image
+from asteria_tui.targets.docker.image import BuildContext, BuildProgress
 
 
 def project_in(root: Path, **tables) -> Project:
@@ -112,8 +112,8 @@ def test_project_with_a_dockerfile_of_its_own(tmp_path):
 
 
 def test_bundled_dockerfile_is_the_packaged_one():
-    top_level = Path(image.__file__).parents[2] / "Dockerfile.torchserve"
-    assert top_level.read_bytes() == (image.PACKAGED / "Dockerfile").read_bytes()
+    top_level = Path(image.__file__).parents[3] / "Dockerfile.torchserve"
+    assert top_level.read_bytes() == (image.IMAGE_FILES / "Dockerfile").read_bytes()
 
 
 @pytest.mark.parametrize(

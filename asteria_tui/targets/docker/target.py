@@ -10,7 +10,6 @@ was restarted, or another DOCKER_HOST, is simply the one that answers.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import shutil
@@ -27,25 +26,16 @@ from asteria_tui.errors import ServerError, TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed, WarningRaised
 from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
 from asteria_tui.process import uninterrupted
-from asteria_tui.targets import container_console as console
-from asteria_tui.targets import container_run, container_store
 from asteria_tui.targets.console import console_tail, until_started
-from asteria_tui.targets.container_run import PROJECT_LABEL, RECORD_LABEL, Setup
-from asteria_tui.targets.container_spec import LOGS, STOP_SECONDS
-from asteria_tui.targets.engine import in_daemon_thread, talking
-from asteria_tui.targets.image import BuildProgress, make_context
+from asteria_tui.targets.docker import console, run, store
+from asteria_tui.targets.docker.build import provide_image
+from asteria_tui.targets.docker.engine import in_daemon_thread, opened, talking
+from asteria_tui.targets.docker.image import BuildProgress, make_context
+from asteria_tui.targets.docker.run import PROJECT_LABEL, RECORD_LABEL, Setup
+from asteria_tui.targets.docker.spec import LOGS, STOP_SECONDS
+from asteria_tui.targets.record import ServerRecord, fingerprint, forget_record, load_record, save_record, server_dir
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.targets.target import (
-    ContainerStore,
-    End,
-    ServerRecord,
-    Vitals,
-    fingerprint,
-    forget_record,
-    load_record,
-    save_record,
-    server_dir,
-)
+from asteria_tui.targets.target import ContainerStore, End, Vitals
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -65,7 +55,7 @@ class DockerTarget:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.directory = server_dir(project)
-        self.mark = container_run.mark_of(project)
+        self.mark = run.mark_of(project)
         self._end: End | None = None
         self._console = project.logs_dir / CONSOLE_FILE
         self._follower: threading.Thread | None = None
@@ -119,12 +109,13 @@ class DockerTarget:
 
     def fingerprint(self) -> str:
         """With what the image is made of: a changed requirements file is applied by a restart too."""
-        return hashlib.sha256(
-            f"{fingerprint(self.project)}{make_context(self.project).recipe_hash}".encode()
-        ).hexdigest()[:16]
+        # How an image is built says nothing of a container that runs it already.
+        docker = msgspec.structs.replace(self.project.settings.docker, base=None, wheelhouse=None, torch_index=None)
+        both = f"{fingerprint(self.project, docker)}{make_context(self.project).recipe_hash}"
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
 
     def _with_engine(self, call: Callable[[DockerClient], Result]) -> Result:
-        with container_run.opened() as client, talking("the container"):
+        with opened() as client, talking("the container"):
             return call(client)
 
     async def _in_thread(self, call: Callable[[DockerClient], Result]) -> Result:
@@ -137,23 +128,17 @@ class DockerTarget:
     # -- starting -----------------------------------------------------------------------------------------------
 
     async def _make_image(self, emit: Emit) -> str:
-        """The name of an image that is there; building it ends when we are interrupted."""
-        is_over = threading.Event()
+        """The name of an image that is there."""
 
         def progress(step: BuildProgress) -> None:
-            if is_over.is_set():
-                raise asyncio.CancelledError
             emit(StageProgressed(stage="start", text=step.text, done=step.done, total=step.total, unit=step.unit))
 
-        try:
-            return await self._in_thread(lambda client: container_run.provide_image(client, self.project, progress))
-        finally:
-            is_over.set()
+        return await provide_image(self.project, progress)
 
     def _start(self, client: DockerClient, models: Sequence[ServedModel], image: str) -> Setup:
-        setup = container_run.prepare(client, self.project, models, image, self.fingerprint())
+        setup = run.prepare(client, self.project, models, image, self.fingerprint())
         self._console = self.project.logs_dir / (CONSOLE_FILE if setup.shares_logs else RECORDS_FILE)
-        container = container_run.run(client, setup)
+        container = run.start(client, setup)
         save_record(self.project, setup.record)
         self._follow(container)
         return setup
@@ -175,7 +160,7 @@ class DockerTarget:
 
     def _own(self, client: DockerClient) -> Container | None:
         """By label: names change hands, and ids are forgotten with `.asteria`."""
-        return next(iter(container_run.of_project(client, self.mark)), None)
+        return next(iter(run.of_project(client, self.mark)), None)
 
     def _find(self, client: DockerClient) -> ServerRecord | None:
         container = self._own(client)
@@ -270,15 +255,15 @@ class DockerTarget:
         container = self._serving(client)
         if container is None or not container.attrs["State"]["Running"]:
             return None
-        return container_store.look(container, is_ours=PROJECT_LABEL in container.labels)
+        return store.look(container)
 
     def _put_archive(self, client: DockerClient, file: Path) -> ServerRecord | None:
-        container, store = self._serving(client), self._container_store(client)
-        if container is None or store is None:
+        container, inside = self._serving(client), self._container_store(client)
+        if container is None or inside is None:
             return None
-        if not store.is_mount:
-            container_store.put(container, store.directory, file)
-        return container_run.record_of(self.project, container)
+        if not inside.is_mount:
+            store.put(container, inside.directory, file)
+        return run.record_of(self.project, container)
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
@@ -286,7 +271,7 @@ class DockerTarget:
         from docker.errors import NotFound
 
         was_running = False
-        for container in container_run.of_project(client, self.mark):
+        for container in run.of_project(client, self.mark):
             with contextlib.suppress(NotFound):  # somebody else was faster
                 if container.attrs["State"]["Running"]:
                     was_running = True
@@ -294,7 +279,7 @@ class DockerTarget:
                     container.stop(timeout=patience)
                 console.copy(container, self._console)
                 container.remove(v=True, force=True)
-        shutil.rmtree(self.directory / container_run.FILES, ignore_errors=True)
+        shutil.rmtree(self.directory / run.FILES, ignore_errors=True)
         record = load_record(self.project)
         if record is not None and record.target == "docker":
             forget_record(self.project)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from docker import DockerClient
 
-from tests.targets.conftest import MakeDockerFolder
+from tests.targets.docker.conftest import MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 

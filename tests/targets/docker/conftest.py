@@ -13,7 +13,7 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from asteria_tui.config import Project, settings_from
-from asteria_tui.targets.container_run import mark_of, of_project
+from asteria_tui.targets.docker.run import mark_of, of_project
 from tests.conftest import ECHO, ROOT, Folder
 
 PORT_NAMES = ("inference_port", "management_port", "metrics_port", "grpc_inference_port", "grpc_management_port")

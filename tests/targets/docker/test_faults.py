@@ -19,10 +19,10 @@ from docker import DockerClient
 from docker.models.containers import Container
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets import container_run, engine
-from asteria_tui.targets.docker import DockerTarget
+from asteria_tui.targets.docker import engine, run
+from asteria_tui.targets.docker.target import DockerTarget
 from tests.conftest import ECHO
-from tests.targets.conftest import DockerFolder, MakeDockerFolder
+from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 
@@ -256,12 +256,12 @@ async def test_interruptions_while_the_engine_still_makes_the_container(
     make_docker_folder: MakeDockerFolder, monkeypatch: pytest.MonkeyPatch
 ):
     """What runs in a thread can't be cut: the clean-up has to wait for it, or it would find nothing to remove."""
-    run = container_run.run
+    start = run.start
     loop = asyncio.get_running_loop()
 
-    def run_late(client: DockerClient, setup: container_run.Setup) -> Container:
+    def start_late(client: DockerClient, setup: run.Setup) -> Container:
         asyncio.run_coroutine_threadsafe(interrupt_twice(), loop).result()
-        return run(client, setup)
+        return start(client, setup)
 
     async def interrupt_twice() -> None:
         for _ in range(2):
@@ -269,7 +269,7 @@ async def test_interruptions_while_the_engine_still_makes_the_container(
             for _ in range(10):  # rounds of the loop, so that it is delivered
                 await asyncio.sleep(0)
 
-    monkeypatch.setattr(container_run, "run", run_late)
+    monkeypatch.setattr(run, "start", start_late)
     folder = make_docker_folder()
     (folder.path / "model_store").mkdir()
     target = DockerTarget(folder.project)

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from asteria_tui.targets.container import healthcheck, launch
+from asteria_tui.targets.docker.image_files import healthcheck, launch
 
 
 def described(min_workers=1, statuses=("READY",)):

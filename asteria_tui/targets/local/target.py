@@ -20,8 +20,18 @@ from asteria_tui.events import CommandRan, Emit, ServerChanged
 from asteria_tui.logs.history import CONSOLE_FILE, start_run
 from asteria_tui.process import ProcessId, start, stop_tree, uninterrupted
 from asteria_tui.targets.console import console_tail, until_started
+from asteria_tui.targets.local.runtime import Runtime, find_runtime
 from asteria_tui.targets.ports import claim_ports
-from asteria_tui.targets.runtime import Runtime, find_runtime
+from asteria_tui.targets.record import (
+    ServerRecord,
+    fingerprint,
+    forget_record,
+    load_record,
+    make_state_dir,
+    new_record,
+    save_record,
+    server_dir,
+)
 from asteria_tui.targets.server_config import (
     JAVA_OPTIONS,
     KEY_FILE,
@@ -35,18 +45,7 @@ from asteria_tui.targets.server_config import (
     log_layout,
     properties,
 )
-from asteria_tui.targets.target import (
-    End,
-    ServerRecord,
-    Vitals,
-    fingerprint,
-    forget_record,
-    load_record,
-    make_state_dir,
-    new_record,
-    save_record,
-    server_dir,
-)
+from asteria_tui.targets.target import End, Vitals
 
 MAX_TEMPORARY = 80
 """Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107 (section 0 item 11)."""
@@ -73,7 +72,7 @@ class LocalTarget:
         ports = claim_ports(Ports.wanted(self.project.settings.server))
         await self.stop(emit)
         make_state_dir(self.project)
-        record = new_record(self.project, ports, models)
+        record = new_record(self.project, ports, models, self.fingerprint())
         process = None
         try:
             start_run(self.project.history_dir, self.project.logs_dir)
@@ -137,12 +136,6 @@ class LocalTarget:
         except psutil.NoSuchProcess:
             return None
         return Vitals(memory_bytes=memory, cpu_seconds=cpu)
-
-    async def container_store(self) -> None:
-        """The server reads the primary store itself."""
-
-    async def put_archive(self, file: Path) -> None:
-        """There is nowhere to put it."""
 
     def describe_end(self) -> str:
         return console_tail(self._console)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets.container_spec import OFFICIAL_STORE, STORE
+from asteria_tui.targets.docker.spec import OFFICIAL_STORE, STORE
 from asteria_tui.targets.target import ContainerStore, StoredArchive
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ exit 1
 """
 
 
-def look(container: Container, *, is_ours: bool) -> ContainerStore | None:
+def look(container: Container) -> ContainerStore | None:
     """None where it holds no store in a place that we know."""
     code, output = container.exec_run(["sh", "-c", LIST, "sh", str(STORE), str(OFFICIAL_STORE)])
     if code != 0:
@@ -41,7 +41,6 @@ def look(container: Container, *, is_ours: bool) -> ContainerStore | None:
         container=str(container.name),
         directory=directory,
         is_mount=directory in mounted,
-        is_ours=is_ours,
         archives=archives,
     )
 

@@ -21,8 +21,8 @@ import urllib3
 from docker.errors import APIError, DockerException
 
 from asteria_tui.errors import ExitCode, TargetError
-from asteria_tui.targets import engine
-from asteria_tui.targets.engine import Endpoint
+from asteria_tui.targets.docker import engine
+from asteria_tui.targets.docker.engine import Endpoint
 
 
 class EngineAnswers(BaseHTTPRequestHandler):
@@ -196,7 +196,7 @@ def test_other_errors_pass_unchanged():
 
 def test_sdk_is_not_imported_before_an_engine_is_spoken_to():
     script = (
-        "import sys, asteria_tui.targets.engine as e, asteria_tui.targets.image\n"
+        "import sys, asteria_tui.targets.docker.engine as e, asteria_tui.targets.docker.image\n"
         "e.endpoints({'HOME': '/'})\n"
         "print('docker' in sys.modules, 'requests' in sys.modules)"
     )

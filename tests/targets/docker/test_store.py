@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Done
-from tests.targets.conftest import DockerFolder, MakeDockerFolder
+from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets import engine
+from asteria_tui.targets.docker import engine
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asteria_tui.errors import TargetError
-from asteria_tui.targets.container_spec import (
+from asteria_tui.targets.docker.spec import (
     OFFICIAL_STORE,
     STORE,
     ContainerSpec,

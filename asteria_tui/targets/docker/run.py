@@ -1,26 +1,24 @@
-"""From a project to a running container: image, name, ports, files, and why the engine refused.
+"""From a project to a running container: name, ports, files, and why the engine refused.
 
 Blocking, as the Docker SDK is.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.logs.history import start_run
-from asteria_tui.targets import engine, image
-from asteria_tui.targets.container_spec import (
+from asteria_tui.targets.docker import image
+from asteria_tui.targets.docker.spec import (
     CONFIG,
     HEALTH_CHECK,
     IMAGE_USER,
@@ -34,6 +32,7 @@ from asteria_tui.targets.container_spec import (
     layout_of,
 )
 from asteria_tui.targets.ports import claim_ports
+from asteria_tui.targets.record import ServerRecord, make_state_dir, new_record, server_dir
 from asteria_tui.targets.server_config import (
     JAVA_OPTIONS,
     LOG_LAYOUT_FILE,
@@ -44,7 +43,6 @@ from asteria_tui.targets.server_config import (
     log_layout,
     properties,
 )
-from asteria_tui.targets.target import ServerRecord, make_state_dir, new_record, server_dir
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -58,7 +56,6 @@ RECORD_LABEL = "asteria.record"
 """The ServerRecord, for the day when `.asteria` is gone."""
 FILES = "container"
 """Below `.asteria/server/`: what is mounted into the container beside store and logs."""
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,20 +64,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     spec: ContainerSpec
     record: ServerRecord
     shares_logs: bool
-
-
-@contextlib.contextmanager
-def opened() -> Iterator[DockerClient]:
-    """The engine of this machine; raises TargetError."""
-    with contextlib.closing(engine.connect()) as client:
-        address = urlsplit(str(client.api.base_url))
-        if address.hostname not in LOCAL_HOSTS and not address.scheme.endswith("unix"):
-            raise TargetError(
-                f"the Docker engine is on another machine ({address.hostname})",
-                detail="its containers see neither this folder nor publish their ports on this machine's loopback",
-                hint="run asteria-tui there, or name an engine of this machine by DOCKER_HOST or `docker context use`",
-            )
-        yield client
 
 
 def mark_of(project: Project) -> str:
@@ -93,17 +76,6 @@ def of_project(client: DockerClient, mark: str) -> list[Container]:
     return list(client.containers.list(all=True, filters={"label": label}, ignore_removed=True))
 
 
-def provide_image(client: DockerClient, project: Project, progress: Callable[[image.BuildProgress], None]) -> str:
-    """The name of the image to run: somebody else's as it is, pulled where it has to be; ours built when needed."""
-    tag = project.settings.docker.image
-    found = image.find(client, tag)
-    if found is None and "/" in tag:
-        image.pull(client, tag, progress)
-    elif found is None or found.is_ours:
-        image.build(client, project, progress=progress)
-    return tag
-
-
 def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel], tag: str, fingerprint: str) -> Setup:
     """Writes what is mounted; raises TargetError where the container could not run: port, name or mode of the store."""
     layout = _layout(client, tag)
@@ -114,7 +86,7 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
     check_readable(user, project.primary_store, archives)
     ports = _claim_ports(client, Ports.wanted(project.settings.server))
     name = _free_name(client, project)
-    record = msgspec.structs.replace(new_record(project, ports, models), container=name, fingerprint=fingerprint)
+    record = msgspec.structs.replace(new_record(project, ports, models, fingerprint), container=name)
     mounts = _write_files(project, models, layout, user, shares_logs=shares_logs)
     listing = "".join(sorted(f"{model.name} {model.sha256}\n" for model in models))
     spec = ContainerSpec(
@@ -136,7 +108,7 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
     return Setup(spec=spec, record=record, shares_logs=shares_logs)
 
 
-def run(client: DockerClient, setup: Setup) -> Container:
+def start(client: DockerClient, setup: Setup) -> Container:
     """Creates and starts it; raises TargetError."""
     from docker.errors import APIError
 
@@ -267,7 +239,7 @@ def _write_files(
             os.chown(logs, *user)
         mounts.append(Mount(source=logs.resolve(), target=LOGS, read_only=False))
     for target in () if layout.is_ours else (LAUNCHER, HEALTH_CHECK):
-        shutil.copyfile(image.PACKAGED / target.name, files / target.name)
+        shutil.copyfile(image.IMAGE_FILES / target.name, files / target.name)
         mounts.append(Mount(source=(files / target.name).resolve(), target=target))
     # `.asteria` itself is private, so these may be open to the container's user whatever our umask is.
     for path in (files, *files.rglob("*")):

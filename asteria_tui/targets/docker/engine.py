@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 
 PROBE_SECONDS = 5
 TIMEOUT_SECONDS = 60
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -61,6 +63,20 @@ def connect(environment: Mapping[str, str] | None = None) -> DockerClient:
         detail="\n".join(f"{place.named_by}, {place.address}: {refusal}" for place, refusal in refusals.items()),
         hint=_hint(refusals),
     )
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[DockerClient]:
+    """The engine of this machine; raises TargetError."""
+    with contextlib.closing(connect()) as client:
+        address = urlsplit(str(client.api.base_url))
+        if address.hostname not in LOCAL_HOSTS and not address.scheme.endswith("unix"):
+            raise TargetError(
+                f"the Docker engine is on another machine ({address.hostname})",
+                detail="its containers see neither this folder nor publish their ports on this machine's loopback",
+                hint="run asteria-tui there, or name an engine of this machine by DOCKER_HOST or `docker context use`",
+            )
+        yield client
 
 
 def _client(endpoint: Endpoint, environment: Mapping[str, str]) -> DockerClient:

@@ -11,9 +11,9 @@ from asteria_tui.logs.parse import Parser
 from asteria_tui.operations.down import Down
 from asteria_tui.operations.up import Up
 from asteria_tui.session import Session
-from asteria_tui.targets import container_run
+from asteria_tui.targets.docker import run
 from tests.conftest import ECHO
-from tests.targets.conftest import DockerFolder, MakeDockerFolder
+from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 
@@ -121,7 +121,7 @@ async def test_where_users_are_mapped_the_records_come_by_the_console(
     make_docker_folder: MakeDockerFolder, monkeypatch: pytest.MonkeyPatch
 ):
     """As with a rootless engine, whose containers' users can't write to a directory of ours."""
-    monkeypatch.setattr(container_run, "_shares_users", lambda client: False)
+    monkeypatch.setattr(run, "_shares_users", lambda client: False)
     folder = make_docker_folder()
     session = Session(folder.project)
     await session.run(Up())

@@ -1,0 +1,1 @@
+"""TorchServe in a container of the Docker engine."""

@@ -1,0 +1,1 @@
+"""TorchServe as a process tree on this machine."""
