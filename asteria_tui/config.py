@@ -26,7 +26,7 @@ Archiver = Literal["own", "official"]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
-# `torch-model-archiver` accepts the same names (facts/torchserve section 3).
+# `torch-model-archiver` accepts the same names (docs/torchserve.md section 3).
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
@@ -117,7 +117,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state_dir(self) -> Path:
-        """Where everything of ours lies that is not the user's (design, section 5)."""
+        """Where everything of ours lies that is not the user's (docs/design.md section 5)."""
         return self.root / ".asteria"
 
     @property

@@ -16,7 +16,7 @@ import msgspec
 Stage = Literal["package", "store", "image", "start", "ready", "keys", "predict", "stop"]
 """The steps of a workflow, in order."""
 Lane = Literal["workflow", "request", "background"]
-"""What an operation may run beside (docs/design.md, section 3): a workflow is alone in its lane."""
+"""What an operation may run beside (docs/design.md section 3): a workflow is alone in its lane."""
 ServerState = Literal["stopped", "starting", "running", "unwell", "stopping"]
 KeyKind = Literal["inference", "management", "api"]
 Source = Literal["server", "worker", "access", "metrics", "console"]
@@ -48,7 +48,7 @@ class Worker(Record, frozen=True, kw_only=True):
     id: str
     """The port number that TorchServe names it by, such as `9000`."""
     status: str
-    """`READY` or `UNLOADING`: the API knows no other (facts/torchserve section 0 item 5)."""
+    """`READY` or `UNLOADING`: the API knows no other (docs/torchserve.md section 0 item 5)."""
     pid: int | None = None
     memory_bytes: int | None = None
     cause: Cause | None = None

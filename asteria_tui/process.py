@@ -17,7 +17,7 @@ import psutil
 
 Result = TypeVar("Result")
 POLITE_TIMEOUT = 10.0
-"""Seconds for a clean stop after SIGTERM; TorchServe takes about 2.4 (facts/torchserve section 8)."""
+"""Seconds for a clean stop after SIGTERM; TorchServe takes about 2.4 (docs/torchserve.md section 8)."""
 HARD_TIMEOUT = 5.0
 """Seconds for the kernel to end a tree after SIGKILL."""
 SAME_START = 1.0

@@ -23,7 +23,7 @@ from asteria_tui.errors import ArchiveError
 Result = TypeVar("Result")
 
 # The archive must depend on its sources alone, and TorchServe only warns where the date is missing
-# (facts/torchserve section 3). The earliest date a zip can carry, in the official day-first form.
+# (docs/torchserve.md section 3). The earliest date a zip can carry, in the official day-first form.
 CREATED_ON = "01/01/1980 00:00:00"
 
 

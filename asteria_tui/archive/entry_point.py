@@ -1,6 +1,6 @@
 """What TorchServe will call in a handler file, found without importing it.
 
-The rule of `ts/model_loader.py` (facts/torchserve section 3): the function named after the colon, or `handle`,
+The rule of `ts/model_loader.py` (docs/torchserve.md section 3): the function named after the colon, or `handle`,
 where the module has one; else the one class that the module itself defines.
 """
 

@@ -1,7 +1,7 @@
 """The archive as `torch-model-archiver` itself makes it, kept from doing harm.
 
 Left alone it deletes `<tmp>/<model name>` and writes over the last archive while it works
-(facts/torchserve section 3), so it gets directories of its own.
+(docs/torchserve.md section 3), so it gets directories of its own.
 """
 
 from __future__ import annotations

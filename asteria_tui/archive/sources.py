@@ -1,6 +1,6 @@
 """What goes into an archive.
 
-The rules of torch-model-archiver, without its silence (facts/torchserve, section 3).
+The rules of torch-model-archiver, without its silence (docs/torchserve.md section 3).
 """
 
 from __future__ import annotations

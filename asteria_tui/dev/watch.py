@@ -1,7 +1,7 @@
 """The sources of the models as they are on disk, each time one of their files changes.
 
 Only the parent folders of files that archives are built from are watched, never `.asteria`, `.git` or a virtual
-environment. watchfiles is for sources only: on a log it costs 29 % of a core (docs/performance.md, section E).
+environment. watchfiles is for sources only: on a log it costs 29 % of a core (docs/performance.md section E).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ SCRIPTS = (".sh", ".bash", ".zsh", ".ps1", ".yml", ".yaml", ".mk")
 DOCUMENTS = (".md", ".rst", ".txt")
 _CHANGED_DIRECTORY = re.compile(r"(?:^|[\s;&])(?:cd|pushd|Set-Location)\s+([^\s;&|]+)")
 
-# Flags of torch-model-archiver (facts/torchserve, section 3) that name one file.
+# Flags of torch-model-archiver (docs/torchserve.md section 3) that name one file.
 FILE_FLAGS = {
     "--serialized-file": "serialized_file",
     "--model-file": "model_file",

@@ -34,7 +34,7 @@ KEPT_PROPERTIES = {
     "number_of_netty_threads",
     "prefer_direct_buffer",
 }
-# The same names in the `models` property and in model-config.yaml (facts/torchserve, section 3).
+# The same names in the `models` property and in model-config.yaml (docs/torchserve.md section 3).
 WORKER_KEYS = {
     "minWorkers": "workers",
     "batchSize": "batch_size",

@@ -111,7 +111,7 @@ def type_of(path: Path) -> str:
 def checked(payload: Payload) -> Payload:
     """The same payload; raises ConfigError when it should be JSON and is not.
 
-    TorchServe itself would hand the raw bytes to the handler without a word (facts/torchserve section 7).
+    TorchServe itself would hand the raw bytes to the handler without a word (docs/torchserve.md section 7).
     """
     if payload.content_type != JSON_TYPE:
         return payload

@@ -20,7 +20,7 @@ _MARKS = re.compile(r"[\s^~]+$")
 _MARGIN = re.compile(r"\s*[|+] ?")
 _FIRST_OF_GROUP = re.compile(r"\s*\+-\+-+ 1 -+$")
 _NEXT_OF_GROUP = re.compile(r"\s*\+-+(?: \d+ -+|\.\.\. -+|-)$")
-# TorchServe unpacks each archive to <temp>/models/<32 hex digits>/ (facts/torchserve sections 4 and 8).
+# TorchServe unpacks each archive to <temp>/models/<32 hex digits>/ (docs/torchserve.md sections 4 and 8).
 _UNPACKED = re.compile(r".*/models/[0-9a-f]{32}/(?P<member>.+)$")
 _INSTALLED = re.compile(r".*/(?:site|dist)-packages/(?P<package>[^/]+?)(?:\.py)?(?:/|$)")
 _STANDARD = re.compile(r".*/python\d[\d.]*/(?P<package>[^/]+?)(?:\.py)?(?:/|$)")

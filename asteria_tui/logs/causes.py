@@ -11,7 +11,7 @@ from asteria_tui.events import Cause, LogRecord, Phase
 from asteria_tui.logs.cause import SourceMap, cause_of
 from asteria_tui.logs.traceback import SILENCE, Block, Joiner
 
-# What the server itself says of a worker (WorkerThread.java of TorchServe 0.12.0, facts section 6).
+# What the server itself says of a worker (WorkerThread.java of TorchServe 0.12.0, docs/torchserve.md section 6).
 _STATE = re.compile(r"W-\d+-.* State change (\w+) -> (\w+)$")
 _RETRY = re.compile(r"Retry worker: \d+ in (\d+) seconds\.")
 _FAILED_AGAIN = "Auto recovery failed again"
@@ -26,7 +26,7 @@ _DISCONNECTED = re.compile(r"(\d+) Worker disconnected\.")
 _CONNECTION_ENDED = ("BrokenPipeError", "ConnectionResetError")
 _WORKER_ERROR = "Backend worker error"
 _MODEL_DROPPED = re.compile(r"Failed to load model: (.+?)(?:\.mar)?$", re.MULTILINE)
-# What a server says that cannot start, on its console only (facts section 6, "Start failure").
+# What a server says that cannot start, on its console only (docs/torchserve.md section 6, "Start failures").
 _NO_START = re.compile(
     r"(?P<name>Invalid configuration|java not found|Unrecognized option|Error occurred during initialization of VM"
     r"|Error)(?::|,)?\s+(?P<message>\S.*)"

@@ -1,6 +1,6 @@
 """Lines to records: one parser for the JSON lines of servers that we start and the patterns of all others.
 
-Patterns: facts/torchserve section 4 (`log4j2.xml` of TorchServe 0.12.0). A line that starts no record belongs to
+Patterns: docs/torchserve.md section 4 (`log4j2.xml` of TorchServe 0.12.0). A line that starts no record belongs to
 the record before it, so nothing is dropped.
 """
 

@@ -1,7 +1,7 @@
 """Tracebacks of interleaved workers joined again, and the root cause that each one tells.
 
 Every line that a worker prints is a record of its own, so tracebacks of several workers, and of the two streams of
-one, come torn. The algorithm is the one of facts/torchserve section 4, "Joining Python tracebacks".
+one, come torn. The algorithm is the one of docs/torchserve.md section 4, "Joining Python tracebacks".
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class RegisterModel(ModelChange, frozen=True, kw_only=True):
 
     async def change(self, client: Client) -> None:
         if self.model is not None and not MODEL_NAME.fullmatch(self.model):
-            # The server takes any name, and then knows no way to ask for it (facts/torchserve section 2).
+            # The server takes any name, and then knows no way to ask for it (docs/torchserve.md section 2).
             raise ConfigError(f"{self.model!r} is not a valid model name", hint="letters, digits, `_`, `-` and `.`")
         parameters = {
             "initial_workers": self.workers,

@@ -23,7 +23,8 @@ ASK_EVERY = 60.0
 """Seconds after which the server is asked though its log tells nothing: it may hang."""
 MAX_READ = 1 << 20
 """Bytes of the log that one look reads."""
-# In the log of a server that starts, loses, gets or gives away a worker or a model, or a key (facts, section 4).
+# In the log of a server that starts, loses, gets or gives away a worker or a model, or a key
+# (docs/torchserve.md sections 4 and 6).
 TELLING = (b"WORKER_", b"POST /models", b"PUT /models", b"DELETE /models", b"GET /token", b"Worker died")
 
 

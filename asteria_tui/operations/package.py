@@ -137,7 +137,7 @@ def _mirrors(context: Context) -> list[Path]:
 
 
 def _installs_requirements(context: Context) -> bool:
-    """Off by default, and silent about it (facts/torchserve section 3, requirements)."""
+    """Off by default, and silent about it (docs/torchserve.md section 3, "Requirements")."""
     return context.project.settings.server.properties.get("install_py_dep_per_model", "").lower() == "true"
 
 

@@ -18,7 +18,7 @@ from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.targets.record import LoadedModel, load_record
 
 TOO_LARGE = 413
-"""TorchServe's own answer in spite of its empty body (facts/torchserve section 7)."""
+"""TorchServe's own answer in spite of its empty body (docs/torchserve.md section 7)."""
 ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
 

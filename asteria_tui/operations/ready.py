@@ -1,6 +1,6 @@
 """Ready, or why not: a worker that answers, or the root exception that keeps it from starting.
 
-`/ping` says Healthy while every worker crash-loops (facts/torchserve section 0 item 3), so readiness is read from
+`/ping` says Healthy while every worker crash-loops (docs/torchserve.md section 0 item 3), so readiness is read from
 describe and the log together.
 """
 
@@ -105,7 +105,7 @@ def latest(causes: list[Cause], name: str, since: float, *phases: str) -> Cause 
 async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task[Answer]) -> None:
     """Returns when `answer` is done; raises ServerError when it can't come any more.
 
-    TorchServe queues a request to a crash-looping model and never answers it (facts, section 0 item 4).
+    TorchServe queues a request to a crash-looping model and never answers it (docs/torchserve.md section 0 item 4).
     """
     not_ready_since: float | None = None
     while not answer.done():
@@ -133,7 +133,10 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
 
 
 async def explain_503(server: ServerConnection, name: str, error: AsteriaError) -> AsteriaError:
-    """TorchServe has one text for "no worker" and "queue full"; describe tells them apart (section 7)."""
+    """TorchServe has one text for "no worker" and "queue full"; describe tells them apart.
+
+    Seen: docs/torchserve.md section 7.
+    """
     models = await server.client.describe(name)
     if any(model.queue_capacity == 0 for model in models):
         waiting = sum(model.pending_requests for model in models)

@@ -135,7 +135,7 @@ async def _put(context: Context, target: HasStore, inside: ContainerStore, model
 
 
 async def _register(client: Client, model: ServedModel) -> None:
-    """In place of what is loaded under its name; a version can't be registered twice (facts/torchserve section 2)."""
+    """In place of what is loaded under its name; a version can't be registered twice (docs/torchserve.md section 2)."""
     registered = {found.name for found in await client.models()}
     if model.name in registered:
         for found in reversed(await client.describe(model.name)):

@@ -163,7 +163,7 @@ async def _unload_removed(server: ServerConnection, record: ServerRecord) -> Non
 
 
 async def _unload(server: ServerConnection, name: str) -> None:
-    """Every version; the default one can only be removed last (facts/torchserve section 2)."""
+    """Every version; the default one can only be removed last (docs/torchserve.md section 2)."""
     versions = await _versions(server, name)
     if versions:
         default = await server.client.default_version(name)
@@ -195,6 +195,6 @@ async def _versions(server: ServerConnection, name: str) -> list[Model]:
 
 
 async def _end_retries(server: ServerConnection, model: ServedModel) -> None:
-    """TorchServe would start a broken worker again for five minutes (facts/torchserve section 6)."""
+    """TorchServe would start a broken worker again for five minutes (docs/torchserve.md section 6)."""
     with contextlib.suppress(AsteriaError):
         await server.client.unregister(model.name, model.version)

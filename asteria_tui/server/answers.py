@@ -1,6 +1,6 @@
 """What TorchServe's answers mean: one table from status and type to an error that says what to do.
 
-Source: facts/torchserve sections 1, 2 and 7, each row seen in a run.
+Source: docs/torchserve.md sections 1, 2 and 7, each row seen in a run.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CALL_TIMEOUT = 15.0
 """Seconds, for management calls that start no worker."""
 MAX_MODELS = 100
-"""TorchServe's own limit of a page (facts/torchserve section 2)."""
+"""TorchServe's own limit of a page (docs/torchserve.md section 2)."""
 
 
 class Client:
@@ -77,7 +77,7 @@ class Client:
         return str((await self._manage("GET", f"/models/{_part(name)}")).body[0]["modelVersion"])
 
     async def register(self, file: str, name: str | None, parameters: Mapping[str, int], timeout: float) -> Answer:
-        """Loads an archive of the store and waits for its workers; never with a body (facts section 2)."""
+        """Loads an archive of the store and waits for its workers; never with a body (docs/torchserve.md section 2)."""
         query: dict[str, str | int] = {"url": file, "synchronous": "true", **parameters}
         if name is not None:
             query["model_name"] = name
@@ -114,7 +114,7 @@ class Client:
         answer = await self._send(self.management, "GET", "/token", {"type": kind}, CALL_TIMEOUT, api)
         if not answer.is_good:
             raise error_of(answer, f"GET /token?type={kind}")
-        # The answer is empty: the new token stands in the file (section 1, rotation).
+        # The answer is empty: the new token stands in the file (docs/torchserve.md section 1, "Rotation").
         return await ring.keys()
 
     async def _manage(
@@ -227,7 +227,7 @@ def _answer(response: httpx.Response, milliseconds: float) -> Answer:
 def _part(text: str) -> str:
     """One part of a path.
 
-    A management call whose text contains `/token` is taken for a rotation (facts/torchserve section 1), and there
+    A management call whose text contains `/token` is taken for a rotation (docs/torchserve.md section 1), and there
     are models named `tokenizer`: their `t` is written as `%74`, which is the same name (RFC 3986, section 2.3).
     """
     quoted = quote(text, safe="")

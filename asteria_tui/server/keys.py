@@ -1,4 +1,4 @@
-"""The tokens of key_file.json (facts/torchserve section 1): read, chosen, renewed before they expire."""
+"""The tokens of key_file.json (docs/torchserve.md section 1): read, chosen, renewed before they expire."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class KeyRing:
     """The keys of one running server, always as its file says now."""
 
     def __init__(self, read: ReadKeyFile, written_after: float, lock_file: Path) -> None:
-        """`written_after`: the server's start; an older file is from an earlier server (section 0 item 8).
+        """`written_after`: the server's start; an older file is not its own (docs/torchserve.md section 0 item 8).
 
         `lock_file`: whoever renews a key of this server holds its lock.
         """

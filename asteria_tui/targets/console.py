@@ -12,7 +12,7 @@ from asteria_tui.errors import TargetError
 from asteria_tui.events import Emit, StageProgressed
 
 STARTED = b"Model server started."
-"""Printed when every port is bound, gRPC included (facts/torchserve section 6)."""
+"""Printed when every port is bound, gRPC included (docs/torchserve.md section 6)."""
 START_TIMEOUT = 120.0
 """Seconds; archives are unpacked before the ports open, so it is generous."""
 POLL = 0.02

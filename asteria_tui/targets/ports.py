@@ -1,7 +1,7 @@
 """The five ports of a server, checked before the start: TorchServe itself tells late or wrongly.
 
 It reports a taken HTTP port after some seconds and a taken gRPC port after the HTTP ports are open, both with exit
-status 0 (facts/torchserve section 6, start failures); meanwhile the other server answers there.
+status 0 (docs/torchserve.md section 6, "Start failures"); meanwhile the other server answers there.
 """
 
 from __future__ import annotations

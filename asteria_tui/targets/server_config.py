@@ -1,6 +1,6 @@
 """The files that every server of ours starts with: config.properties and the log layout.
 
-Each setting answers a trap of facts/torchserve: sections 0 (all), 1 (tokens), 4 (logs), 8 (snapshots).
+Each setting answers a trap of docs/torchserve.md sections 0 (all), 1 (tokens), 4 (logs), 8 (snapshots).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ JAVA_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """The five ports of one TorchServe; all of them are always bound (facts/torchserve section 7, gRPC)."""
+    """The five ports of one TorchServe; all of them are always bound (docs/torchserve.md section 7, "gRPC")."""
 
     inference: int
     management: int
@@ -67,7 +67,10 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def register_parameters(self) -> dict[str, int]:
-        """The same by the names of the register API, whose default is no worker at all (section 0 item 10)."""
+        """The same by the names of the register API, whose default is no worker at all.
+
+        Seen: docs/torchserve.md section 0 item 10.
+        """
         settings = self.settings
         return {
             "initial_workers": settings.workers,
@@ -105,7 +108,8 @@ def properties(
         "token_expiration_min": settings.token_expiration_minutes,
         "disable_token_authorization": "false",
         "enable_envvars_config": "false",
-        # In log mode each metric is a log record that names its request; Prometheus mode logs none (section 5).
+        # In log mode each metric is a log record that names its request; Prometheus mode logs none
+        # (docs/torchserve.md section 5).
         "metrics_mode": "log",
         **settings.properties,
     }
@@ -137,7 +141,7 @@ class LogDestination(enum.Enum):
 def log_layout(logs: PurePath | str, out: LogDestination) -> str:
     """A log4j2 configuration: each record once as JSON, and the stock pattern for people.
 
-    The stock layout writes each `org.pytorch.serve` record twice (section 4).
+    The stock layout writes each `org.pytorch.serve` record twice (docs/torchserve.md section 4).
     """
     pattern = f'<PatternLayout pattern="{html.escape(CONSOLE_LAYOUT)}"/>'
     json_layout = f'<PatternLayout alwaysWriteExceptions="false" charset="UTF-8" pattern="{html.escape(JSON_LAYOUT)}"/>'
@@ -191,9 +195,9 @@ def java_command(
     store: PurePath | str,
     options: Sequence[str] = (),
 ) -> list[str]:
-    """The command line of the Java process, as facts/docker.md shows it: no `torchserve` wrapper in between.
+    """The command line of the Java process, without the `torchserve` wrapper (docs/docker.md section 1).
 
-    The wrapper hides Java's exit status and leaves Java behind when it is ended (facts/torchserve sections 0, 8).
+    The wrapper hides Java's exit status and leaves Java behind when it is ended (docs/torchserve.md sections 0, 8).
     """
     return [
         str(java),
@@ -222,7 +226,8 @@ KEY_FILE = "key_file.json"
 def environment(inherited: Mapping[str, str], temporary: PurePath | str) -> dict[str, str]:
     """What the server and its workers see.
 
-    TS_CONFIG_FILE would beat our config (section 8); stale bytecode would serve old code (performance, E).
+    TS_CONFIG_FILE would beat our config (docs/torchserve.md section 8); stale bytecode would serve old code
+    (docs/performance.md section E).
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("TS_")}
     return kept | {

@@ -107,7 +107,7 @@ def test_a_request_to_a_crash_looping_model_gives_up_with_the_reason(make_folder
 def test_a_killed_worker_comes_back_and_the_request_is_answered(shared: Folder):
     worker = json.loads(shared.run("models", "show", "echo").out)["workers"][0]
     os.kill(worker["pid"], signal.SIGKILL)
-    # A request sent while the worker restarts waits in the queue and is then served (facts, section 7).
+    # A request sent while the worker restarts waits in the queue and is then served (docs/torchserve.md section 7).
     assert json.loads(shared.run("predict", "-d", "1").out) == {"echo": 1}
     died = shared.run("predict", "-d", '{"exit": true}', "--json", code=6).one("stage_failed")
     assert died["title"].startswith("Worker died: no traceback")

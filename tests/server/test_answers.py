@@ -1,4 +1,4 @@
-"""Every answer of facts/torchserve sections 2 and 7 becomes an error that says what to do."""
+"""Every answer of docs/torchserve.md sections 2 and 7 becomes an error that says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""key_file.json, by the schema of facts/torchserve section 1."""
+"""key_file.json, by the schema of docs/torchserve.md section 1."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.targets.docker.engine import talking
 
-if TYPE_CHECKING:  # importing the SDK costs a quarter of a second (facts/performance A)
+if TYPE_CHECKING:  # importing the SDK costs a quarter of a second (docs/performance.md section A)
     from docker import DockerClient
 
 IMAGE_FILES = Path(__file__).parent / "image_files"

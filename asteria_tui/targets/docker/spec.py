@@ -1,4 +1,4 @@
-"""How the container is run: image, hardening, mounts, ports and labels (facts/docker), for whoever runs it.
+"""How the container is run: image, hardening, mounts, ports and labels (docs/docker.md section 1), for whoever runs it.
 
 One description, told to the engine's API (`api_arguments`) and to people (`command_line`); compose files are written
 from it too.
@@ -33,7 +33,7 @@ IMAGE_USER = 1000
 PIDS_LIMIT = 512
 RUN_BYTES = 512 * 2**20
 STOP_SECONDS = 10
-"""Until SIGKILL; Java takes about 2.6 (facts/docker)."""
+"""Until SIGKILL; Java takes about 2.6 (docs/docker.md section 1)."""
 SECOND = 10**9
 """In the nanoseconds of the engine's API."""
 HEALTH_TIMES = {"interval": 15, "timeout": 5, "start_period": 120}
@@ -117,7 +117,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tmpfs(self) -> str:
-        # `--mount type=tmpfs` knows no owner (facts/docker).
+        # `--mount type=tmpfs` knows no owner (docs/docker.md section 2).
         uid, gid = self.user
         # Each archive is unpacked there, and once more while a changed one takes its place.
         size = RUN_BYTES + 2 * self.archive_bytes

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 READ_KEYS = ["sh", "-c", "stat -c %Y key_file.json && cat key_file.json"]
-# On a tmpfs it is visible to `exec` only, not to `docker cp` (facts/docker).
+# On a tmpfs it is visible to `exec` only, not to `docker cp` (docs/docker.md section 2).
 KILLED = 128 + 9
 TERMINATED = 128 + 15
 

@@ -16,9 +16,9 @@ from asteria_tui.config import Project
 from asteria_tui.errors import TargetError
 
 JAVA_NEEDED = 11
-"""TorchServe 0.12 calls Java 11 methods (facts/torchserve section 6, start failures)."""
+"""TorchServe 0.12 calls Java 11 methods (docs/torchserve.md section 6, "Start failures")."""
 WORKER_MODULES = ("torch", "yaml", "psutil", "ts")
-"""What any worker imports, found by blocking imports one by one (section 6, packages)."""
+"""What any worker imports, found by blocking imports one by one (docs/torchserve.md section 6, "Packages")."""
 INSTALL_HINT = "pip install 'asteria-tui[local]' brings torch, torchserve, pyyaml and a Java; or use --target docker"
 
 

@@ -48,7 +48,10 @@ from asteria_tui.targets.server_config import (
 from asteria_tui.targets.target import End, Vitals
 
 MAX_TEMPORARY = 80
-"""Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107 (section 0 item 11)."""
+"""Bytes: the workers' socket is TEMP/.ts.sock.PORT, and Unix socket paths end at 107.
+
+Seen: docs/torchserve.md section 0 item 11.
+"""
 
 
 class LocalTarget:
@@ -94,7 +97,10 @@ class LocalTarget:
         return record
 
     async def stop(self, emit: Emit) -> bool:
-        """Ends the tree, whatever is left of it, and removes what TorchServe leaves behind (facts, section 8)."""
+        """Ends the tree, whatever is left of it, and removes what TorchServe leaves behind.
+
+        What that is: docs/torchserve.md section 8.
+        """
         record = load_record(self.project)
         if record is None or record.process is None:
             return False

@@ -15,7 +15,7 @@ from tests.targets.docker.conftest import MakeDockerFolder
 
 pytestmark = pytest.mark.docker
 
-# As the official image starts it (facts/torchserve section 9), on what our image holds.
+# As the official image starts it (docs/torchserve.md section 9), on what our image holds.
 DOCKERFILE = """
 FROM {image}
 USER root

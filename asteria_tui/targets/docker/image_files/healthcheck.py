@@ -1,6 +1,6 @@
 """Says whether the models of this container can answer: exit status 0, or 1 with the reason.
 
-`/ping` says Healthy without models and while workers crash-loop (facts/torchserve section 0), so the management
+`/ping` says Healthy without models and while workers crash-loop (docs/torchserve.md section 0), so the management
 API is asked: every model that is meant to have workers has one that is READY, and there is at least one such.
 """
 

