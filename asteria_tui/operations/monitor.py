@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from asteria_tui.errors import AsteriaError
+from asteria_tui.errors import AsteriaError, TargetError
 from asteria_tui.events import Event, KeysChanged, Lane, ModelsChanged, ServerChanged
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.operations.base import Context, Operation
@@ -65,6 +65,8 @@ async def _refresh(context: Context) -> None:
     try:
         await check_status(msgspec.structs.replace(context, emit=emit))
     except AsteriaError as error:
+        if isinstance(error, TargetError) and not _is_up(context):
+            return  # a target that can't be used says so when an action needs it
         emit(ServerChanged(state="unwell", target=context.project.settings.server.target, reason=error.title))
 
 
