@@ -21,8 +21,8 @@ def test_the_shell_is_told_commands_and_options(tmp_path: Path):
 
 
 def test_a_group_without_a_verb_means_its_default(make_folder: MakeFolder):
-    failed = make_folder().run("models", "--json", code=4).one("stage_failed")
-    assert failed["stage"] == "models"
+    failed = make_folder().run("models", "--json", code=4).one("operation_failed")
+    assert failed["name"] == "models list"
 
 
 @pytest.mark.torchserve

@@ -99,7 +99,7 @@ def test_a_request_to_a_crash_looping_model_gives_up_with_the_reason(make_folder
     [worker] = json.loads(folder.run("models", "show", "echo").out)["workers"]
     os.kill(worker["pid"], signal.SIGKILL)
     until(lambda: "told to crash" in folder.run("status", code=None).out)
-    failed = folder.run("predict", "-d", "1", "--json", code=4).one("stage_failed")
+    failed = folder.run("predict", "-d", "1", "--json", code=4).one("operation_failed")
     assert failed["title"].startswith("ValueError: told to crash, handler.py:")
     folder.down()
 

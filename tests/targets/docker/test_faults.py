@@ -30,7 +30,7 @@ NOBODY = 65534
 
 
 def failure(folder: DockerFolder, *arguments: str, code: int, **env: str) -> dict[str, object]:
-    return folder.run(*arguments, "--json", code=code, **env).one("stage_failed")
+    return folder.run(*arguments, "--json", code=code, **env).one("operation_failed")
 
 
 @contextmanager
