@@ -17,6 +17,7 @@ from asteria_tui.cli.render import Renderer, ago, print_value
 from asteria_tui.cli.run import run
 from asteria_tui.projects import archive_project
 from asteria_tui.state import State
+from asteria_tui.wording import size
 
 
 def up(
@@ -88,7 +89,7 @@ def _print_status(state: State, renderer: Renderer) -> None:
         print_value("stopped" + (f": {server.reason}" if server.reason else ""))
         renderer.say("start it: asteria-tui up")
         return
-    memory = f"  {server.memory_bytes / 2**20:.0f} MiB" if server.memory_bytes else ""
+    memory = f"  {size(server.memory_bytes)}" if server.memory_bytes else ""
     uptime = f"  up {ago(server.started_at)}" if server.started_at else ""
     reason = f": {server.reason}" if server.reason else ""
     which = f"container {server.container}" if server.container else f"pid {server.pid}"

@@ -16,9 +16,11 @@ from asteria_tui.operations.base import Context, Operation, ServerConnection, St
 from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
 from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.targets.record import LoadedModel, load_record
+from asteria_tui.wording import short
 
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (docs/torchserve.md section 7)."""
+SUMMARY_WIDTH = 60
 ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
 
@@ -82,7 +84,7 @@ async def _predict(
     server.context.emit(predicted)
     if error is not None:
         raise error
-    report.summary = short(answer.body)
+    report.summary = short(answer.body, SUMMARY_WIDTH)
     return predicted
 
 
@@ -118,13 +120,3 @@ async def _error(server: ServerConnection, name: str, answer: Answer, begun: flo
     if isinstance(error, InferenceError):
         return await with_oom_reason(server, await with_log_cause(server, error, name, begun, "inference", ""), begun)
     return error
-
-
-def short(body: object, width: int = 60) -> str:
-    """An answer in one line: `score 0.0312` for an object of one value."""
-    if isinstance(body, dict) and len(body) == 1:
-        [(key, value)] = body.items()
-        text = f"{key} {value}"
-    else:
-        text = " ".join(str(body).split())
-    return text if len(text) <= width else text[: width - 1] + "…"
