@@ -124,7 +124,7 @@ def advice(failure: Failure, keys: KeyNames) -> str:
 
 def workers(models: tuple[Model, ...]) -> tuple[int, int]:
     """How many are ready, and how many there are or should be."""
-    ready = sum(worker.status == "READY" for model in models for worker in model.workers)
+    ready = sum(model.ready_workers for model in models)
     wanted = sum(max(len(model.workers), model.min_workers) for model in models)
     return ready, wanted
 

@@ -115,8 +115,7 @@ def _model_lines(model: Model, width: int) -> list[Content]:
 
 
 def _worker_lines(worker: Worker, width: int) -> list[Content]:
-    is_ready = worker.status == "READY"
-    style = "$text-success" if is_ready else "$text-warning"
+    style = "$text-success" if worker.is_ready else "$text-warning"
     pid = f"  pid {worker.pid}" if worker.pid else ""
     line = Content.assemble(f"  W-{worker.id} ", (worker.status.lower(), style), (pid, "$foreground 60%"))
     lines = [_both(line, wording.size(worker.memory_bytes) if worker.memory_bytes else "", width)]
