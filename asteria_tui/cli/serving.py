@@ -8,13 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from asteria_tui.cli.options import ArchiverName, ModelName, Options
 from asteria_tui.cli.render import Renderer, ago, print_value
 from asteria_tui.cli.run import run
+from asteria_tui.inference.path import prediction_path
 from asteria_tui.projects import archive_project
 from asteria_tui.state import State
 from asteria_tui.wording import size
@@ -70,7 +70,7 @@ def status(options: Options) -> int:
 def _say_where(state: State, renderer: Renderer, options: Options) -> None:
     here = "" if options.project == Path() else f" -C {shlex.quote(str(options.project))}"
     for model in state.models:
-        renderer.say(f"\n{model.name} answers at {state.server.inference}/predictions/{quote(model.name)}")
+        renderer.say(f"\n{model.name} answers at {state.server.inference}{prediction_path(model.name)}")
     program = _program()
     renderer.say(f"send more: {program} predict{here}   stop it: {program} down{here}")
 

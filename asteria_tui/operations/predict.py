@@ -11,6 +11,7 @@ from typing import ClassVar
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import AsteriaError, InferenceError
 from asteria_tui.events import CommandRan, Predicted
+from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
 from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
@@ -60,7 +61,7 @@ async def smoke_test(server: ServerConnection, name: str, settings: ModelSetting
 async def _predict(
     server: ServerConnection, name: str, payload: Payload, settings: ModelSettings, report: StageReport
 ) -> Predicted:
-    server.context.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
+    server.context.emit(CommandRan(command=f"POST {server.client.inference}{prediction_path(name)} ({payload.name})"))
     begun = time.time()
     answer = await _answer(server, name, payload, settings)
     answered_at = time.time()
@@ -109,7 +110,7 @@ async def _answer(server: ServerConnection, name: str, payload: Payload, setting
 
 
 async def _error(server: ServerConnection, name: str, answer: Answer, begun: float) -> AsteriaError:
-    asked = f"POST /predictions/{name}"
+    asked = f"POST {prediction_path(name)}"
     if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.
         said = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
