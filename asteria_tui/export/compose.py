@@ -15,6 +15,7 @@ from typing import Any
 from asteria_tui.archive.inspect import inspect
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
+from asteria_tui.files import write_atomically
 from asteria_tui.targets.docker.image import IMAGE_FILES
 from asteria_tui.targets.docker.spec import (
     CONFIG,
@@ -50,10 +51,11 @@ def export(project: Project, directory: Path) -> list[Path]:
     copied = [] if spec.layout.is_ours else [directory / path.name for path in (LAUNCHER, HEALTH_CHECK)]
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(text)
+        write_atomically(config, text.encode(), mode=0o666)
         for target in copied:
             shutil.copyfile(IMAGE_FILES / target.name, target)
-        file.write_text(HEADER + "\n".join(to_yaml(compose(spec, directory))) + "\n")
+        text = HEADER + "\n".join(to_yaml(compose(spec, directory))) + "\n"
+        write_atomically(file, text.encode(), mode=0o666)
     except OSError as error:
         raise ConfigError(f"cannot write to {directory}", detail=error.strerror or str(error)) from error
     return [file, config, *copied]

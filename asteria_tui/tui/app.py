@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from asteria_tui.errors import AsteriaError, BusyError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind
+from asteria_tui.files import write_atomically
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Handle, Session
 from asteria_tui.state import State
@@ -343,8 +344,7 @@ class AsteriaApp(App[str]):
         self.copy_to_clipboard(text)
         file = self.session.project.state_dir / "clipboard"
         try:
-            file.write_text(text)
-            file.chmod(0o600)
+            write_atomically(file, text.encode())
         except OSError:
             return ""
         return f", also in {self.session.project.relative(file)}"

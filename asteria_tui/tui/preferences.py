@@ -17,6 +17,7 @@ import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
+from asteria_tui.files import write_atomically
 from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
 from asteria_tui.tui.borders import Sizes
 
@@ -100,9 +101,5 @@ def save_ui_state(project: Project, ui_state: UiState) -> None:
     file = _remembered_file(project)
     if not file.parent.is_dir():
         return
-    partial = file.with_suffix(f".{os.getpid()}")
-    try:
-        partial.write_bytes(msgspec.json.encode(ui_state))
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        write_atomically(file, msgspec.json.encode(ui_state))
