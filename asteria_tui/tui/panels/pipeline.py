@@ -12,8 +12,9 @@ from textual.events import Resize
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames, bindings
-from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.presentation import Row
+from asteria_tui.tui.widgets.text import Text
 
 NAME_WIDTH = 9
 FAILURE_LINES = 4

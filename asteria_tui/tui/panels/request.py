@@ -24,9 +24,10 @@ from asteria_tui.logs.text import show_controls
 from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_parts
-from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
+from asteria_tui.tui.widgets.text import Text
 
 MAX_EDITED = 200_000
 """Bytes of a sample that the editor takes; a larger or binary one is sent as it is."""

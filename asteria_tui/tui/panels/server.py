@@ -14,7 +14,9 @@ from asteria_tui.events import Key, Model, ServerChanged, Worker
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames, bindings
-from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.details import heading
+from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.widgets.text import Text
 
 KIND_WIDTH = 12
 
@@ -46,11 +48,6 @@ class ServerPanel(Panel):
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._state)
-
-
-def heading(server: ServerChanged) -> Content:
-    glyph, style = pres.SERVER_GLYPHS[server.state]
-    return Content.assemble((f"{glyph} ", style), server.state)
 
 
 def strip(state: State, width: int, keys: KeyNames) -> Content:
