@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import Resize
 from textual.widget import Widget
 
 from asteria_tui.state import State
 from asteria_tui.tui.host import Host
+from asteria_tui.tui.widgets.text import Text
 
 
 class Panel(Widget):
@@ -34,6 +37,28 @@ class Panel(Widget):
     def take_focus(self) -> None:
         """Focuses the part of the panel that a user most likely wants."""
         self.query("*").filter(".takes-focus").first().focus()
+
+
+class TextPanel(Panel):
+    """A panel that is one text, made for the room that it has."""
+
+    _state = State()
+
+    def compose(self) -> ComposeResult:
+        yield Text(classes="takes-focus")
+
+    def show(self, state: State) -> None:
+        self._state = state
+        body = self.query_one(Text)
+        width, height = body.scrollable_content_region.width, self.content_size.height
+        if width:
+            body.show(self.text(state, width, height))
+
+    def text(self, state: State, width: int, height: int) -> Content:
+        raise NotImplementedError
+
+    def on_resize(self, _: Resize) -> None:
+        self.show(self._state)
 
 
 class Waiting(Panel):

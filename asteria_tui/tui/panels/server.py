@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.events import Resize
 
 from asteria_tui import wording
 from asteria_tui.events import Key, Model, ServerChanged, Worker
@@ -15,13 +13,12 @@ from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import heading
-from asteria_tui.tui.panels.panel import Panel
-from asteria_tui.tui.widgets.text import Text
+from asteria_tui.tui.panels.panel import TextPanel
 
 KIND_WIDTH = 12
 
 
-class ServerPanel(Panel):
+class ServerPanel(TextPanel):
     NUMBER = 2
     TITLE = "Server"
     HELP = (
@@ -31,23 +28,9 @@ class ServerPanel(Panel):
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("server")]
 
-    _state = State()
-
-    def compose(self) -> ComposeResult:
-        yield Text(classes="takes-focus")
-
-    def show(self, state: State) -> None:
-        self._state = state
-        body = self.query_one(Text)
-        width, height = body.scrollable_content_region.width, self.content_size.height
-        if not width:
-            return
+    def text(self, state: State, width: int, height: int) -> Content:
         keys = self.app.key_names
-        text = strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
-        body.show(text)
-
-    def on_resize(self, _: Resize) -> None:
-        self.show(self._state)
+        return strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
 
 
 def strip(state: State, width: int, keys: KeyNames) -> Content:
