@@ -33,7 +33,7 @@ from asteria_tui.targets.server_config import JAVA_OPTIONS, PROPERTIES_FILE, Por
 COMPOSE_FILE = "compose.yaml"
 HEADER = "# Written by `asteria-tui export compose`; it is written anew by the next one.\n"
 NUMBER = re.compile(r"0o[0-7]+$|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-"""As YAML 1.2 knows them (section 10.3.2)."""
+"""What a number is (YAML 1.2, section 10.3.2)."""
 
 
 def export(project: Project, directory: Path) -> list[Path]:
