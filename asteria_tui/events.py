@@ -54,6 +54,10 @@ class Worker(Record, frozen=True, kw_only=True):
     cause: Cause | None = None
     """Why it is not ready, where the log tells."""
 
+    @property
+    def is_ready(self) -> bool:
+        return self.status == "READY"
+
 
 class Model(Record, frozen=True, kw_only=True):
     """One version of a model that the server has registered."""
@@ -71,8 +75,12 @@ class Model(Record, frozen=True, kw_only=True):
     """Of the archive that we registered; None for a model that somebody else registered."""
 
     @property
+    def ready_workers(self) -> int:
+        return sum(worker.is_ready for worker in self.workers)
+
+    @property
     def is_ready(self) -> bool:
-        return any(worker.status == "READY" for worker in self.workers)
+        return self.ready_workers > 0
 
 
 class Frame(Record, frozen=True, kw_only=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Event, OperationFailed, OperationFinished, encode
+from asteria_tui.files import write_atomically
 from asteria_tui.state import State
 
 FILE = "last_operation.json"
@@ -23,7 +23,8 @@ def keep(state_dir: Path, before: State, event: Event) -> None:
     """
     if isinstance(event, OperationFailed) and event.exit_code != ExitCode.INTERRUPTED:
         if _counts(before, event.operation) and state_dir.is_dir():
-            _write(state_dir / FILE, encode(event))
+            with contextlib.suppress(OSError):
+                write_atomically(state_dir / FILE, encode(event))
     elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and _counts(before, event.operation):
         with contextlib.suppress(OSError):
             (state_dir / FILE).unlink()
@@ -41,13 +42,3 @@ def load(state_dir: Path) -> OperationFailed | None:
 def _counts(state: State, operation: str) -> bool:
     is_workflow = any(one.id == operation and one.lane == "workflow" for one in state.operations)
     return is_workflow or any(stage.operation == operation for stage in state.stages)
-
-
-def _write(file: Path, data: bytes) -> None:
-    partial = file.with_suffix(f".{os.getpid()}")
-    try:
-        partial.write_bytes(data)
-        partial.chmod(0o600)
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)

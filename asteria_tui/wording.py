@@ -1,4 +1,4 @@
-"""Numbers as people read them, with their units."""
+"""Numbers with their units, times and answers, as people read them."""
 
 from __future__ import annotations
 
@@ -39,11 +39,20 @@ def uptime(started_at: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes: `812 B`, `27 kB`, `517 MB`, `1.20 GB`."""
+    """Bytes, in the decimal units that file managers show: `812 B`, `1.1 MB`, `517 MB`."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
-            return f"{count / scale:.2f} {unit}" if unit == "GB" else f"{count / scale:.0f} {unit}"
+            return f"{count / scale:.{1 if count < 10 * scale else 0}f} {unit}"
     return f"{count:.0f} B"
+
+
+def short(answer: object, width: int) -> str:
+    """An answer of a model in one line: `score 0.0312` for an object of one value."""
+    if isinstance(answer, dict) and len(answer) == 1:
+        [(key, value)] = answer.items()
+        answer = f"{key} {value}"
+    text = " ".join(str(answer).split())
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def plural(count: int, noun: str) -> str:

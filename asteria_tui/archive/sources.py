@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import glob
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -248,13 +247,10 @@ def _check_config(project: Project, model: ModelSettings) -> None:
     """The server only logs that it ignores a config file that does not parse."""
     if not model.config_file or Path(model.config_file).suffix not in {".yaml", ".yml"}:
         return
-    # pyyaml belongs to the extra `local`.
-    if importlib.util.find_spec("yaml") is None:
-        return
     import yaml
 
     path = project.path(model.config_file)
     try:
         yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArchiveError(f"{project.relative(path)} is not valid YAML", detail=str(error)) from error

@@ -85,8 +85,7 @@ def _run(options: Options, operation: Operation) -> int:
         if options.json:
             return
         for model in state.models:
-            ready = sum(worker.status == "READY" for worker in model.workers)
-            print_value(f"{model.name} {model.version}  {ready} of {len(model.workers)} workers ready")
+            print_value(f"{model.name} {model.version}  {model.ready_workers} of {len(model.workers)} workers ready")
         if not state.models:
             print_value("no model is registered")
 

@@ -17,7 +17,7 @@ from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
 from asteria_tui.logs.text import sanitize
-from asteria_tui.wording import duration
+from asteria_tui.wording import duration, size
 
 STAGE_WIDTH = 8
 
@@ -118,7 +118,7 @@ def _amount(event: events.StageProgressed) -> str:
     if event.done is None:
         return ""
     if event.unit == "B" and event.total:
-        return f"{event.done / event.total:.0%} of {event.total / 1e6:.1f} MB"
+        return f"{event.done / event.total:.0%} of {size(event.total)}"
     return f"{event.done:.0f} {event.unit}"
 
 

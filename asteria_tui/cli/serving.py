@@ -8,15 +8,16 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from asteria_tui.cli.options import ArchiverName, ModelName, Options
 from asteria_tui.cli.render import Renderer, ago, print_value
 from asteria_tui.cli.run import run
+from asteria_tui.inference.path import prediction_path
 from asteria_tui.projects import archive_project
 from asteria_tui.state import State
+from asteria_tui.wording import size
 
 
 def up(
@@ -69,7 +70,7 @@ def status(options: Options) -> int:
 def _say_where(state: State, renderer: Renderer, options: Options) -> None:
     here = "" if options.project == Path() else f" -C {shlex.quote(str(options.project))}"
     for model in state.models:
-        renderer.say(f"\n{model.name} answers at {state.server.inference}/predictions/{quote(model.name)}")
+        renderer.say(f"\n{model.name} answers at {state.server.inference}{prediction_path(model.name)}")
     program = _program()
     renderer.say(f"send more: {program} predict{here}   stop it: {program} down{here}")
 
@@ -88,7 +89,7 @@ def _print_status(state: State, renderer: Renderer) -> None:
         print_value("stopped" + (f": {server.reason}" if server.reason else ""))
         renderer.say("start it: asteria-tui up")
         return
-    memory = f"  {server.memory_bytes / 2**20:.0f} MiB" if server.memory_bytes else ""
+    memory = f"  {size(server.memory_bytes)}" if server.memory_bytes else ""
     uptime = f"  up {ago(server.started_at)}" if server.started_at else ""
     reason = f": {server.reason}" if server.reason else ""
     which = f"container {server.container}" if server.container else f"pid {server.pid}"

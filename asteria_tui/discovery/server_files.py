@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -53,15 +54,8 @@ HIGHEST_PORT = 65535
 
 _COMPOSE = re.compile(r"(?:docker-)?compose[\w.-]*\.ya?ml$")
 _HOST = r"(?:[\d.]+:|localhost:)?"
-_PORTS = re.compile(
-    rf"^[ \t]*-[ \t]*[\"']?{_HOST}(?:\$\{{\w+:?-)?(\d+)\}}?:(\d+)(?:/tcp)?[\"']?[ \t]*(?:#.*)?$", re.MULTILINE
-)
-_LONG_PORTS = re.compile(r"target:\s*[\"']?(\d+)[\"']?\s+published:\s*[\"']?(\d+)")
-_MOUNTS = re.compile(
-    r"(?:^[ \t]*-[ \t]*[\"']?|source:\s*)(\.{0,2}/?[^\s:\"'$]+)"
-    r"(?::|\s+target:\s*)[^\s:\"']*/model[-_]?store/?(?=[\s:\"']|$)",
-    re.MULTILINE,
-)
+_PORT = re.compile(rf"{_HOST}(?:\$\{{\w+:?-)?(\d{{1,5}})\}}?:(\d+)(?:/tcp)?")
+_MOUNT = re.compile(r"([^:$]+):[^:]*/model[-_]?store/?(?::[\w,]+)?")
 
 
 class ServerFacts(msgspec.Struct, kw_only=True):
@@ -152,9 +146,20 @@ def worker_values(given: dict[str, Any]) -> dict[str, int]:
 
 
 def read_model_config(text: str) -> dict[str, int]:
-    """The numbers at the top of a model-config.yaml: plain lines, so pyyaml is not needed."""
-    lines = re.findall(r"^(\w+):[ \t]*[\"']?(\d{1,9})[\"']?[ \t]*(?:#.*)?$", text, re.MULTILINE)
-    return worker_values({name: int(number) for name, number in lines})
+    """The numbers at the top of a model-config.yaml."""
+    found = {name: value for name, value in _mapping(text).items() if isinstance(value, str)}
+    return worker_values({name: int(value) for name, value in found.items() if re.fullmatch(r"[0-9]{1,9}", value)})
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """A YAML file, its values as they are written: YAML takes `8080:22` for a number. Empty if it is no mapping."""
+    import yaml
+
+    try:
+        found = yaml.load(text, yaml.BaseLoader)  # noqa: S506 which makes nothing but texts, lists and mappings
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _read_compose(tree: Tree, file: str, said: dict[str, str], facts: ServerFacts) -> None:
@@ -166,11 +171,25 @@ def _read_compose(tree: Tree, file: str, said: dict[str, str], facts: ServerFact
     for name, key in (ADDRESSES | GRPC_PORTS).items():
         if (port := _port(said.get(name, ""))) is not None:
             roles[str(port)] = key
-    published = [*_PORTS.findall(text), *((host, inside) for inside, host in _LONG_PORTS.findall(text))]
-    for host, inside in published:
-        if inside in roles and 0 < int(host) <= HIGHEST_PORT:
-            facts.say(roles[inside], int(host), f"port {host} of {file}")
-    for directory in _MOUNTS.findall(text):
-        store = tree.locate(directory, (folder(file),))
-        if store not in {None, "."}:
-            facts.stores.setdefault(str(store), f"mounted by {file}")
+    for service in _services(text):
+        for host, inside in _pairs(service.get("ports"), "published", _PORT):
+            if inside in roles and 0 < int(host) <= HIGHEST_PORT:
+                facts.say(roles[inside], int(host), f"port {host} of {file}")
+        for (directory,) in _pairs(service.get("volumes"), "source", _MOUNT):
+            store = tree.locate(directory, (folder(file),))
+            if store not in {None, "."}:
+                facts.stores.setdefault(str(store), f"mounted by {file}")
+
+
+def _services(text: str) -> list[dict[str, Any]]:
+    document = _mapping(text)
+    services = document.get("services", document)  # the first format had no name for them
+    return [service for service in services.values() if isinstance(service, dict)] if isinstance(services, dict) else []
+
+
+def _pairs(entries: object, outside: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, ...]]:
+    """What the pattern finds in `outside:inside`, which an entry is, in the short syntax or in the long one."""
+    for entry in entries if isinstance(entries, list) else ():
+        text = f"{entry.get(outside)}:{entry.get('target')}" if isinstance(entry, dict) else str(entry)
+        if found := pattern.fullmatch(text):
+            yield found.groups()

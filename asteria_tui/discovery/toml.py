@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from asteria_tui.archive.files import replacement, write_all
 from asteria_tui.config import FILE_NAME, ModelSettings
 from asteria_tui.discovery.project import Discovery
-from asteria_tui.errors import ArchiveError, ConfigError
+from asteria_tui.errors import ConfigError
+from asteria_tui.files import write_atomically
 
 # Written even where it is the default.
 SHOWN = {"version", "workers", "primary", "mirrors", "target", "inference_port"}
@@ -62,10 +62,9 @@ def write(root: Path, discovery: Discovery) -> Path:
     if os.path.lexists(target):
         raise ConfigError(f"{target} is there already", hint="edit it, or remove it first")
     try:
-        with replacement(target) as descriptor:
-            write_all(descriptor, to_toml(discovery).encode())
-    except ArchiveError as error:
-        raise ConfigError(f"cannot write {target}", detail=error.detail) from error
+        write_atomically(target, to_toml(discovery).encode(), mode=0o666)
+    except OSError as error:
+        raise ConfigError(f"cannot write {target}", detail=error.strerror or str(error)) from error
     return target
 
 

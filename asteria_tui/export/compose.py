@@ -5,16 +5,16 @@ Format 2.4 is the one that both read and that still has the memory and process l
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from asteria_tui.archive.inspect import inspect
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
+from asteria_tui.files import write_atomically
 from asteria_tui.targets.docker.image import IMAGE_FILES
 from asteria_tui.targets.docker.spec import (
     CONFIG,
@@ -32,6 +32,8 @@ from asteria_tui.targets.server_config import JAVA_OPTIONS, PROPERTIES_FILE, Por
 
 COMPOSE_FILE = "compose.yaml"
 HEADER = "# Written by `asteria-tui export compose`; it is written anew by the next one.\n"
+NUMBER = re.compile(r"0o[0-7]+$|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+"""What a number is (YAML 1.2, section 10.3.2)."""
 
 
 def export(project: Project, directory: Path) -> list[Path]:
@@ -50,10 +52,11 @@ def export(project: Project, directory: Path) -> list[Path]:
     copied = [] if spec.layout.is_ours else [directory / path.name for path in (LAUNCHER, HEALTH_CHECK)]
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(text)
+        write_atomically(config, text.encode(), mode=0o666)
         for target in copied:
             shutil.copyfile(IMAGE_FILES / target.name, target)
-        file.write_text(HEADER + "\n".join(to_yaml(compose(spec, directory))) + "\n")
+        text = HEADER + to_yaml(compose(spec, directory))
+        write_atomically(file, text.encode(), mode=0o666)
     except OSError as error:
         raise ConfigError(f"cannot write to {directory}", detail=error.strerror or str(error)) from error
     return [file, config, *copied]
@@ -127,19 +130,11 @@ def _served(project: Project, name: str) -> ServedModel:
     )
 
 
-def to_yaml(value: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Mappings and lists of plain values as YAML lines; JSON's scalars are YAML's (YAML 1.2, section 1.2)."""
-    lines = []
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            lines += [f"{indent}{key}:", *to_yaml(item, indent + "  ")]
-        elif isinstance(item, list):
-            lines += [f"{indent}{key}:", *(f"{indent}  - {_scalar(one)}" for one in item)]
-        else:
-            lines.append(f"{indent}{key}: {_scalar(item)}")
-    return lines
+def to_yaml(value: dict[str, Any]) -> str:
+    import yaml
 
+    class Dumper(yaml.SafeDumper):
+        """Quotes what is a number in YAML 1.2 alone, which Compose v2 reads."""
 
-def _scalar(value: object) -> str:
-    # Escaped surrogate pairs are JSON's, not YAML's.
-    return json.dumps(value, ensure_ascii=False)
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, first=None)
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from asteria_tui.events import Predicted, encode
+from asteria_tui.files import write_atomically
 
 FILE = "answers.jsonl"
 KEPT = 50
@@ -25,10 +26,7 @@ def remember(directory: Path, answer: Predicted) -> None:
         with file.open("ab") as lines:
             lines.write(encode(answer) + b"\n")
         if file.stat().st_size > MAX_BYTES:
-            kept = recall(directory)
-            partial = file.with_suffix(".partial")
-            partial.write_bytes(b"".join(encode(one) + b"\n" for one in kept))
-            partial.replace(file)
+            write_atomically(file, b"".join(encode(one) + b"\n" for one in recall(directory)))
     except OSError:
         return
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import ClassVar
 
+from asteria_tui import wording
 from asteria_tui.archive.build import build
 from asteria_tui.archive.files import remove_abandoned, sha256_of
 from asteria_tui.archive.inspect import inspect
@@ -51,7 +52,7 @@ async def _package_one(context: Context, name: str, settings: ModelSettings, arc
     async with stage(context.emit, "package", name) as report:
         if settings.archive is not None:
             packaged = await _take_ready(context, name, settings, target)
-            report.summary = f"{settings.archive}, {megabytes(target.stat().st_size)}"
+            report.summary = f"{settings.archive}, {wording.size(target.stat().st_size)}"
             return packaged
         sources = await asyncio.to_thread(collect, context.project, name, settings)
         if archiver == "official":
@@ -74,7 +75,7 @@ async def _package_one(context: Context, name: str, settings: ModelSettings, arc
                 )
             )
         report.unchanged = not built.changed
-        report.summary = f"{name} {settings.version}, {megabytes(built.size)}"
+        report.summary = f"{name} {settings.version}, {wording.size(built.size)}"
         context.emit(
             ArchiveBuilt(
                 model=name,
@@ -143,8 +144,3 @@ def _installs_requirements(context: Context) -> bool:
 
 def _equal(path: Path, size: int, sha256: str) -> bool:
     return path.is_file() and path.stat().st_size == size and sha256_of(path) == sha256
-
-
-def megabytes(size: int) -> str:
-    """`1.1 MB`: in the decimal units that file managers show."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"  # noqa: PLR2004 where kB read better

@@ -11,14 +11,17 @@ from typing import ClassVar
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import AsteriaError, InferenceError
 from asteria_tui.events import CommandRan, Predicted
+from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
 from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
 from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.targets.record import LoadedModel, load_record
+from asteria_tui.wording import short
 
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (docs/torchserve.md section 7)."""
+SUMMARY_WIDTH = 60
 ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
 
@@ -58,7 +61,7 @@ async def smoke_test(server: ServerConnection, name: str, settings: ModelSetting
 async def _predict(
     server: ServerConnection, name: str, payload: Payload, settings: ModelSettings, report: StageReport
 ) -> Predicted:
-    server.context.emit(CommandRan(command=f"POST {server.client.inference}/predictions/{name} ({payload.name})"))
+    server.context.emit(CommandRan(command=f"POST {server.client.inference}{prediction_path(name)} ({payload.name})"))
     begun = time.time()
     answer = await _answer(server, name, payload, settings)
     answered_at = time.time()
@@ -82,7 +85,7 @@ async def _predict(
     server.context.emit(predicted)
     if error is not None:
         raise error
-    report.summary = short(answer.body)
+    report.summary = short(answer.body, SUMMARY_WIDTH)
     return predicted
 
 
@@ -107,7 +110,7 @@ async def _answer(server: ServerConnection, name: str, payload: Payload, setting
 
 
 async def _error(server: ServerConnection, name: str, answer: Answer, begun: float) -> AsteriaError:
-    asked = f"POST /predictions/{name}"
+    asked = f"POST {prediction_path(name)}"
     if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.
         said = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
@@ -118,13 +121,3 @@ async def _error(server: ServerConnection, name: str, answer: Answer, begun: flo
     if isinstance(error, InferenceError):
         return await with_oom_reason(server, await with_log_cause(server, error, name, begun, "inference", ""), begun)
     return error
-
-
-def short(body: object, width: int = 60) -> str:
-    """An answer in one line: `score 0.0312` for an object of one value."""
-    if isinstance(body, dict) and len(body) == 1:
-        [(key, value)] = body.items()
-        text = f"{key} {value}"
-    else:
-        text = " ".join(str(body).split())
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -76,16 +76,12 @@ def ended(context: Context) -> ServerChanged:
 async def show_models(context: Context, client: Client, record: ServerRecord) -> list[Model]:
     """Emits the registered models with what only we know: the archive's hash, and why a worker is not ready."""
     models = await client.models()
-    if any(not worker_is_ready(worker) for model in models for worker in model.workers):
+    if any(not worker.is_ready for model in models for worker in model.workers):
         causes = open_watch(context).rows()
         models = [_explained(model, causes) for model in models]
     models = [_hashed(model, record) for model in models]
     context.emit(ModelsChanged(models=tuple(models)))
     return models
-
-
-def worker_is_ready(worker: Worker) -> bool:
-    return worker.status == "READY"
 
 
 def not_ready(models: list[Model], wanted: Iterable[str]) -> str:
@@ -104,7 +100,7 @@ def not_ready(models: list[Model], wanted: Iterable[str]) -> str:
 
 def _explained(model: Model, causes: list[Cause]) -> Model:
     def explain(worker: Worker) -> Worker:
-        if worker_is_ready(worker):
+        if worker.is_ready:
             return worker
         cause = next((cause for cause in reversed(causes) if f"W-{worker.id}" in cause.workers), None)
         return msgspec.structs.replace(worker, cause=cause)

@@ -22,6 +22,7 @@ from asteria_tui.operations.status import server_running
 from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record, save_record, with_model
 from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.wording import plural
 
 
 class Up(Operation, frozen=True, kw_only=True):
@@ -142,8 +143,7 @@ async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) 
             if explained is error:
                 raise
             raise explained from error
-        workers = sum(worker.status == "READY" for worker in found.workers)
-        report.summary = f"{workers} worker{'s' if workers != 1 else ''}"
+        report.summary = plural(found.ready_workers, "worker")
 
 
 async def _served(server: ServerConnection, record: ServerRecord, model: ServedModel) -> Model | None:

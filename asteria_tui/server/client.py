@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 import msgspec
 
 from asteria_tui.errors import InferenceError, ServerError, TokenError
 from asteria_tui.events import Key, KeyKind, Model, Worker
+from asteria_tui.inference.path import model_path, prediction_path
 from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.server.keys import KeyRing
 
@@ -69,12 +69,12 @@ class Client:
     async def describe_raw(self, name: str, version: str = "all", *, customized: bool = False) -> list[dict[str, Any]]:
         """As TorchServe tells it; `customized` asks the handler for its own description too."""
         parameters = {"customized": "true"} if customized else {}
-        answer = await self._manage("GET", f"/models/{_part(name)}/{_part(version)}", parameters)
+        answer = await self._manage("GET", _path(name, version), parameters)
         return list(answer.body)
 
     async def default_version(self, name: str) -> str:
         """The version that a request without one goes to; raises ServerError for an unknown model."""
-        return str((await self._manage("GET", f"/models/{_part(name)}")).body[0]["modelVersion"])
+        return str((await self._manage("GET", _path(name))).body[0]["modelVersion"])
 
     async def register(self, file: str, name: str | None, parameters: Mapping[str, int], timeout: float) -> Answer:
         """Loads an archive of the store and waits for its workers; never with a body (docs/torchserve.md section 2)."""
@@ -98,7 +98,7 @@ class Client:
         self, name: str, body: bytes, content_type: str, timeout: float, version: str | None = None
     ) -> Answer:
         """One inference, whatever its status; raises InferenceError on a timeout, TokenError, ServerError."""
-        path = f"/predictions/{_part(name)}" + (f"/{_part(version)}" if version else "")
+        path = prediction_path(name, version)
         headers = {"Content-Type": content_type}
         return await self._call("inference", "POST", path, {}, timeout, content=body, headers=headers)
 
@@ -224,18 +224,8 @@ def _answer(response: httpx.Response, milliseconds: float) -> Answer:
     )
 
 
-def _part(text: str) -> str:
-    """One part of a path.
-
-    A management call whose text contains `/token` is taken for a rotation (docs/torchserve.md section 1), and there
-    are models named `tokenizer`: their `t` is written as `%74`, which is the same name (RFC 3986, section 2.3).
-    """
-    quoted = quote(text, safe="")
-    return f"%74{quoted[1:]}" if quoted.startswith("token") else quoted
-
-
-def _path(name: str, version: str | None) -> str:
-    return f"/models/{_part(name)}" + (f"/{_part(version)}" if version else "")
+def _path(name: str, version: str | None = None) -> str:
+    return model_path("/models", name, version)
 
 
 def _model(item: dict[str, Any]) -> Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from asteria_tui.config import Project, Settings, Table, TargetName
 from asteria_tui.errors import ConfigError
+from asteria_tui.files import write_atomically
 from asteria_tui.process import ProcessId
 from asteria_tui.targets.server_config import Ports, ServedModel
 
@@ -74,7 +74,7 @@ def make_state_dir(project: Project) -> Path:
     directory = server_dir(project)
     try:
         project.state_dir.mkdir(mode=0o700, exist_ok=True)
-        (project.state_dir / ".gitignore").write_text("*\n")
+        write_atomically(project.state_dir / ".gitignore", b"*\n")
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(
@@ -96,13 +96,7 @@ def load_record(project: Project) -> ServerRecord | None:
 def save_record(project: Project, record: ServerRecord) -> None:
     """Atomic: a reader sees the old record or the new one."""
     file = make_state_dir(project) / STATE_FILE
-    partial = file.with_suffix(f".{os.getpid()}")
-    try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(record)))
 
 
 def forget_record(project: Project) -> None:

@@ -10,18 +10,19 @@ from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import RenderableType
-from textual.app import App, SuspendNotSupported, SystemCommand
+from textual.app import SuspendNotSupported, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 
 from asteria_tui.errors import AsteriaError, BusyError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind
+from asteria_tui.files import write_atomically
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Handle, Session
-from asteria_tui.state import State
 from asteria_tui.tui.actions import ACTIONS, BY_ID, ActionContext, key_names, keys_of
 from asteria_tui.tui.borders import borders_at
 from asteria_tui.tui.editor import editor_command
+from asteria_tui.tui.host import Host
 from asteria_tui.tui.preferences import Settings, UiState
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.themes import DARK, use_theme
@@ -33,7 +34,7 @@ SHOW_WITHIN = 0.03
 """Seconds in which facts gather before they are shown together."""
 
 
-class AsteriaApp(App[str]):
+class AsteriaApp(Host):
     """Its result says what to do with the server: `stop` or `leave`."""
 
     CSS_PATH = "asteria.tcss"
@@ -57,17 +58,12 @@ class AsteriaApp(App[str]):
         self.ui_state = ui_state or UiState()
         self.up_first = up_first
         self.acted_at = 0.0
-        """When the last action was asked for, on the monotonic clock."""
         self.hanging_up: asyncio.Task[None] | None = None
         """Cleans up after the terminal has gone."""
         self._is_stale = False
         self._watching: list[asyncio.Task[None]] = []
         # Now, not on mount: then all styles would be parsed twice before the first paint.
         use_theme(self, self.settings.theme or self.ui_state.theme)
-
-    @property
-    def state(self) -> State:
-        return self.session.state
 
     @property
     def action_context(self) -> ActionContext:
@@ -343,8 +339,7 @@ class AsteriaApp(App[str]):
         self.copy_to_clipboard(text)
         file = self.session.project.state_dir / "clipboard"
         try:
-            file.write_text(text)
-            file.chmod(0o600)
+            write_atomically(file, text.encode())
         except OSError:
             return ""
         return f", also in {self.session.project.relative(file)}"

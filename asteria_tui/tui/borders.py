@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from textual.css.scalar import Scalar, Unit
@@ -11,21 +11,11 @@ from textual.geometry import Region, Size
 from textual.screen import Screen
 
 from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.preferences import Ratio, Sizes
 
-Cells = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
-Ratio = tuple[Cells, Cells]
-"""The cells on each side of a border when it was moved; asteria.tcss sets what each side keeps at least."""
 Side = Literal["width", "height"]
 WIDE, TALL, MEDIUM = 120, 20, 80
 """Columns and rows of the layouts in asteria.tcss."""
-
-
-class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the user moved the borders to, by what stands before each; None where none was moved."""
-
-    left: Ratio | None = None
-    pipeline: Ratio | None = None
-    logs: Ratio | None = None
 
 
 class Border(NamedTuple):

@@ -11,12 +11,10 @@ from textual.content import Content
 
 from asteria_tui import wording
 from asteria_tui.config import Project
-from asteria_tui.events import Cause, LogRecord, Predicted
+from asteria_tui.events import Cause, LogRecord, Predicted, ServerChanged
 from asteria_tui.state import Failure
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ACTIONS, ActionContext, key_names, keys_of
-from asteria_tui.tui.panels.panel import Panel
-from asteria_tui.tui.panels.server import heading
 
 KEYS_WIDTH = 18
 Part = Content | str | tuple[str, str]
@@ -91,6 +89,11 @@ def answer_parts(answer: Predicted, most: int | None = None) -> Iterator[str]:
             return
 
 
+def heading(server: ServerChanged) -> Content:
+    glyph, style = pres.SERVER_GLYPHS[server.state]
+    return Content.assemble((f"{glyph} ", style), server.state)
+
+
 def status_line(project: Project, context: ActionContext, width: int) -> Content:
     """Whose project it is at the left, how it is at the right."""
     state = context.state
@@ -113,11 +116,11 @@ def status_line(project: Project, context: ActionContext, width: int) -> Content
     return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
 
 
-def help_text(panel: Panel, keys: dict[str, str], width: int) -> Content:
-    """What the panel is for, then all keys, those for it first; `width` in columns."""
-    parts: list[Part] = [(panel.TITLE, "bold"), "\n", panel.HELP.format_map(key_names(keys)), "\n"]
+def help_text(panel: str, purpose: str, keys: dict[str, str], width: int) -> Content:
+    """What the panel of that title is for, then all keys, those for it first; `width` in columns."""
+    parts: list[Part] = [(panel, "bold"), "\n", purpose.format_map(key_names(keys)), "\n"]
     groups = list(dict.fromkeys(action.group for action in ACTIONS))
-    first = {"logs": "Logs", "request": "Request"}.get(panel.id or "", "Server")
+    first = panel if panel in groups else "Server"
     for group in sorted(groups, key=lambda name: name != first):
         parts += ["\n", (group, "bold"), "\n"]
         for action in ACTIONS:

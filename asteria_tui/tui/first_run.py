@@ -16,10 +16,10 @@ from asteria_tui.config import FILE_NAME
 from asteria_tui.errors import ConfigError
 from asteria_tui.projects import Proposal, initialize, propose
 from asteria_tui.tui.actions import binding_of, key_names
-from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.preferences import Settings, load_settings, settings_file
 from asteria_tui.tui.themes import use_theme
 from asteria_tui.tui.widgets.link import Link
+from asteria_tui.tui.widgets.text import Text
 
 WRITE = "enter"
 

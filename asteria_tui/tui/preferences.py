@@ -11,14 +11,18 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
+from asteria_tui.files import write_atomically
 from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
-from asteria_tui.tui.borders import Sizes
+
+Cells = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+Ratio = tuple[Cells, Cells]
+"""The cells on each side of a border when it was moved; asteria.tcss sets what each side keeps at least."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +33,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Without it `$VISUAL`, `$EDITOR`, then vi."""
     keys: dict[str, str] = {}
     """Keys by the id of an action, such as `up = "U,f5"`; docs/keys.md lists the ids."""
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the user moved the borders to, by what stands before each; None where none was moved."""
+
+    left: Ratio | None = None
+    pipeline: Ratio | None = None
+    logs: Ratio | None = None
 
 
 class UiState(msgspec.Struct, kw_only=True):
@@ -100,9 +112,5 @@ def save_ui_state(project: Project, ui_state: UiState) -> None:
     file = _remembered_file(project)
     if not file.parent.is_dir():
         return
-    partial = file.with_suffix(f".{os.getpid()}")
-    try:
-        partial.write_bytes(msgspec.json.encode(ui_state))
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        write_atomically(file, msgspec.json.encode(ui_state))

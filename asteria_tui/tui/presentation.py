@@ -7,11 +7,12 @@ import time
 import msgspec
 
 from asteria_tui import wording
-from asteria_tui.events import Model, OperationFailed, Predicted, ServerState
+from asteria_tui.events import Model, OperationFailed, ServerState
 from asteria_tui.state import Failure, StageState, State
 from asteria_tui.tui.actions import KeyNames
 
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
+ANSWER_WIDTH = 40
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ def _found(state: State) -> dict[str, str]:
         told["keys"] = wording.plural(len(state.keys), "key")
     last = state.predictions[-1] if state.predictions else None
     if last and last.is_good and server.started_at and last.at > server.started_at:
-        told["predict"] = short(last)
+        told["predict"] = wording.short(last.body, ANSWER_WIDTH)
     return told
 
 
@@ -92,14 +93,6 @@ def _time(stage: StageState) -> str:
     if stage.done is not None:
         return f"{stage.done:.0f} {stage.unit}"
     return ""
-
-
-def short(prediction: Predicted, width: int = 40) -> str:
-    """An answer in a few words: the value of an object of one value."""
-    body = prediction.body
-    text = str(next(iter(body.values()))) if isinstance(body, dict) and len(body) == 1 else str(body)
-    text = " ".join(text.split())
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def place(failure: Failure) -> str:
@@ -131,7 +124,7 @@ def advice(failure: Failure, keys: KeyNames) -> str:
 
 def workers(models: tuple[Model, ...]) -> tuple[int, int]:
     """How many are ready, and how many there are or should be."""
-    ready = sum(worker.status == "READY" for model in models for worker in model.workers)
+    ready = sum(model.ready_workers for model in models)
     wanted = sum(max(len(model.workers), model.min_workers) for model in models)
     return ready, wanted
 

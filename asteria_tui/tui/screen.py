@@ -22,6 +22,7 @@ from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import ALL, ActionContext, bindings
 from asteria_tui.tui.borders import MEDIUM, TALL, WIDE, MovableBorders
+from asteria_tui.tui.host import Host
 from asteria_tui.tui.panels.panel import Panel, Waiting
 from asteria_tui.tui.panels.pipeline import PipelinePanel
 from asteria_tui.tui.panels.server import ServerPanel
@@ -29,7 +30,6 @@ from asteria_tui.tui.widgets.footer import Footer
 from asteria_tui.tui.widgets.link import Link
 
 if TYPE_CHECKING:
-    from asteria_tui.tui.app import AsteriaApp
     from asteria_tui.tui.panels.logs import LogsPanel
     from asteria_tui.tui.panels.request import RequestPanel
     from asteria_tui.tui.widgets.causes_list import CausesList
@@ -46,7 +46,7 @@ class Workbench(MovableBorders):
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("screen")]
-    app: AsteriaApp
+    app: Host
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
     """Textual repaints the whole screen for it; here each widget shows its own focus."""
     current = "pipeline"
@@ -179,8 +179,8 @@ class Workbench(MovableBorders):
     def do_help(self) -> None:
         from asteria_tui.tui.widgets.dialogs import Reader
 
-        width = Reader.room(self.size)
-        self._read("Help", details.help_text(self.panel(self.current), self.app.settings.keys, width))
+        panel, width = self.panel(self.current), Reader.room(self.size)
+        self._read("Help", details.help_text(panel.TITLE, panel.HELP, self.app.settings.keys, width))
 
     def do_details(self) -> None:
         failure = self.app.state.failure

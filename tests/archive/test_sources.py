@@ -146,11 +146,13 @@ def test_a_broken_link_and_a_pipe(workshop):
 
 
 def test_a_config_file_that_is_no_yaml(workshop):
-    pytest.importorskip("yaml")
     workshop.write("model-config.yaml", "minWorkers: [1\nx")
     text = broken(workshop, config_file="model-config.yaml")
     assert "model-config.yaml is not valid YAML" in text
     assert "line 2" in text
+    for content in ("since: 2026-13-45", "[" * 5000):
+        workshop.write("model-config.yaml", content)
+        assert "is not valid YAML" in broken(workshop, config_file="model-config.yaml")
 
 
 def test_a_model_file_that_does_not_compile(workshop):

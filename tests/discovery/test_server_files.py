@@ -80,6 +80,29 @@ def test_compose_knows_the_port_on_the_host(make, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "compose",
+    [
+        'serve:\n  ports: ["18080:8080"]\n',
+        "services:\n  serve:\n    ports:\n    - 18080:8080/tcp\n",
+        "services:\n  serve:\n    ports:\n    - {published: 18080, protocol: tcp, target: 8080}\n",
+        "services: {serve: {ports: ['${PORT:-18080}:8080', '9:22']}}\n",
+    ],
+)
+def test_each_way_to_publish_a_port(make, tmp_path, compose):
+    make(tmp_path, {"cat_handler.py": HANDLER, "compose.yaml": f"# torchserve\n{compose}"})
+    assert discover(tmp_path).settings.server.inference_port == 18080
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "ports: &a [*a]\n", "a: 2026-13-45\n", "- 1\n", "a: b: c\n", "? [1]\n: 2\n"]
+)
+def test_yaml_that_says_nothing(make, tmp_path, text):
+    files = {"compose.yaml": f"# torchserve\n{text}", "model-config.yaml": text}
+    make(tmp_path, {"cat_handler.py": HANDLER, **files})
+    discover(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("files", "folder"),
     [
         (["model/samples/a.json"], "model/samples"),

@@ -7,8 +7,7 @@ from itertools import combinations
 import pytest
 from textual.events import MouseDown, MouseMove, MouseUp
 
-from asteria_tui.tui.borders import Sizes
-from asteria_tui.tui.preferences import UiState
+from asteria_tui.tui.preferences import Sizes, UiState
 from asteria_tui.tui.widgets.footer import Footer
 from tests.tui.conftest import RUNNING, settle, write_log
 

@@ -17,9 +17,9 @@ from asteria_tui.errors import ConfigError, ExitCode
 from asteria_tui.projects import open_project
 from asteria_tui.targets.record import load_record
 from asteria_tui.tui.first_run import FirstRun
-from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.preferences import Settings
 from asteria_tui.tui.widgets.link import Link
+from asteria_tui.tui.widgets.text import Text
 from tests.benchmarks.terminal import Terminal
 from tests.conftest import COMMAND, ROOT
 from tests.tui.conftest import HANDLER

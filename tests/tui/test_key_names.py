@@ -93,7 +93,8 @@ async def test_every_text_of_a_stopped_server_follows_the_key(opened, session):
         await pilot.resize_terminal(100, 30)
         await settle(pilot)
         assert "press U to start it" in _shown(pilot.app)
-        assert details.help_text(workbench.panel("server"), pilot.app.settings.keys, 100).plain.count("U f5") == 1
+        panel = workbench.panel("server")
+        assert details.help_text(panel.TITLE, panel.HELP, pilot.app.settings.keys, 100).plain.count("U f5") == 1
 
 
 async def test_every_text_while_something_runs_follows_the_keys(opened, session):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asteria_tui import events, wording
+from asteria_tui import events
 from asteria_tui.state import State, reduce
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import key_names
@@ -47,7 +47,7 @@ def test_a_server_that_was_there_before_the_screen_proves_its_stages():
     found = [event for event in RUNNING if not event.__class__.__name__.startswith("Stage")]
     rows = {row.name: row for row in pres.pipeline(_after(*found))}
     assert [name for name, row in rows.items() if row.status == "done"] == ["start", "ready", "keys", "predict"]
-    assert rows["predict"].text == "0.0312"
+    assert rows["predict"].text == "score 0.0312"
 
 
 def test_progress_is_a_share_where_the_whole_is_known():
@@ -71,29 +71,9 @@ def test_the_strip_says_why_a_server_is_unwell():
     assert strip(state, 76, KEYS).plain.startswith("● unwell  sample: no worker is ready")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0004, "0 ms"), (0.038, "38 ms"), (1.414, "1.41 s"), (61, "1:01"), (3 * 3600 + 62, "3:01:02")],
-)
-def test_durations(seconds, text):
-    assert wording.duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("left", "text"), [(5, "5 s"), (119, "119 s"), (2839, "47 min"), (3700, "1 h 1 min"), (100_000, "1 d 3 h")]
-)
-def test_times_that_go_by_seldom_change(left, text):
-    assert wording.span(left) == text
-
-
 def test_a_key_that_ended_says_so():
     assert pres.key_time(NOW - 1) == "expired"
     assert pres.key_time(None) == "no end"
-
-
-@pytest.mark.parametrize(("count", "text"), [(27, "27 B"), (517e6, "517 MB"), (2.5e9, "2.50 GB")])
-def test_sizes(count, text):
-    assert wording.size(count) == text
 
 
 def test_bars_are_as_high_as_their_share():

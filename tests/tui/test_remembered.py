@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asteria_tui.tui.borders import Sizes
-from asteria_tui.tui.preferences import UiState, load_ui_state
+from asteria_tui.tui.preferences import Sizes, UiState, load_ui_state
 from tests.benchmarks.terminal import Terminal
 from tests.conftest import COMMAND, ROOT
 from tests.tui.conftest import settle, write_log

@@ -9,8 +9,8 @@ from textual.widgets import Select, Static
 
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
-from asteria_tui.tui.panels.panel import Text
 from asteria_tui.tui.widgets.json_editor import JsonEditor
+from asteria_tui.tui.widgets.text import Text
 from tests.tui.conftest import NOW, RUNNING, settle
 
 

@@ -17,6 +17,7 @@ import psutil
 from asteria_tui.config import Project
 from asteria_tui.errors import TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged
+from asteria_tui.files import write_atomically
 from asteria_tui.logs.history import CONSOLE_FILE, start_run
 from asteria_tui.process import ProcessId, start, stop_tree, uninterrupted
 from asteria_tui.targets.console import console_tail, until_started
@@ -171,8 +172,9 @@ class LocalTarget:
         settings = self.project.settings.server
         store = self.project.primary_store
         config = properties(settings, record.ports, models, store=store, bind="127.0.0.1")
-        (self.directory / PROPERTIES_FILE).write_text(config)
-        (self.directory / LOG_LAYOUT_FILE).write_text(log_layout(self.project.logs_dir, LogDestination.FILES))
+        write_atomically(self.directory / PROPERTIES_FILE, config.encode())
+        layout = log_layout(self.project.logs_dir, LogDestination.FILES)
+        write_atomically(self.directory / LOG_LAYOUT_FILE, layout.encode())
         return java_command(
             runtime.java,
             runtime.site_packages,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from textual.containers import VerticalScroll
+from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import Resize
 from textual.widget import Widget
 
-from asteria_tui.logs.text import show_controls
 from asteria_tui.state import State
-
-if TYPE_CHECKING:
-    from asteria_tui.tui.app import AsteriaApp
-
-SHORT = 2_000
-"""Characters up to which a text has no line that wraps."""
+from asteria_tui.tui.host import Host
+from asteria_tui.tui.widgets.text import Text
 
 
 class Panel(Widget):
@@ -25,7 +21,7 @@ class Panel(Widget):
     TITLE: ClassVar[str]
     HELP: ClassVar[str]
     """What the panel is for, in a few sentences; `{up}` stands for the key of that action."""
-    app: AsteriaApp
+    app: Host
 
     def on_mount(self) -> None:
         self.show_title()
@@ -43,34 +39,26 @@ class Panel(Widget):
         self.query("*").filter(".takes-focus").first().focus()
 
 
-class Text(VerticalScroll):
-    """Styled text that scrolls where it is longer than its region and repaints only when it is another."""
+class TextPanel(Panel):
+    """A panel that is one text, made for the room that it has."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 Textual's name
-        from textual.widgets import Static
+    _state = State()
 
-        super().__init__(id=id, classes=classes)
-        self._body = Static(markup=False)
-        self._shown: Content | None = None
+    def compose(self) -> ComposeResult:
+        yield Text(classes="takes-focus")
 
-    def compose(self) -> list[Widget]:
-        return [self._body]
+    def show(self, state: State) -> None:
+        self._state = state
+        body = self.query_one(Text)
+        width, height = body.scrollable_content_region.width, self.content_size.height
+        if width:
+            body.show(self.text(state, width, height))
 
-    def watch_has_focus(self, _has_focus: bool) -> None:
-        """The panel around it shows the focus: no style here depends on it, and Textual would repaint the text."""
+    def text(self, state: State, width: int, height: int) -> Content:
+        raise NotImplementedError
 
-    def show(self, text: Content) -> None:
-        before = self._shown
-        if before is None or not text.is_same(before):
-            self._shown = text
-            # A layout of the whole screen costs more than all else: only for another height.
-            needs_layout = before is None or len(before.plain.splitlines()) != len(text.plain.splitlines())
-            self._body.update(_visible(text), layout=needs_layout or len(text.plain) > SHORT)
-
-
-def _visible(text: Content) -> Content:
-    """Much of what is shown was written by others: a model's answer, a server's message, the name of a file."""
-    return Content(show_controls(text.plain), spans=list(text.spans))
+    def on_resize(self, _: Resize) -> None:
+        self.show(self._state)
 
 
 class Waiting(Panel):

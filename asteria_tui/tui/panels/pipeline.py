@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.events import Resize
 
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames, bindings
-from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.panels.panel import TextPanel
 from asteria_tui.tui.presentation import Row
 
 NAME_WIDTH = 9
 FAILURE_LINES = 4
 
 
-class PipelinePanel(Panel):
+class PipelinePanel(TextPanel):
     NUMBER = 1
     TITLE = "Pipeline"
     HELP = (
@@ -29,23 +27,15 @@ class PipelinePanel(Panel):
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pipeline")]
 
-    _state = State()
-
-    def compose(self) -> ComposeResult:
-        yield Text(classes="takes-focus")
-
     def show(self, state: State) -> None:
-        self._state = state
-        body = self.query_one(Text)
-        width, height = body.scrollable_content_region.width, self.content_size.height
-        if not width:
-            return
-        rows, keys = pres.pipeline(state), self.app.key_names
-        body.show(_one_line(rows, width) if height <= 1 else Content("\n").join(_lines(rows, width, keys)))
+        super().show(state)
         self.set_class(state.failure is not None, "-failed")
 
-    def on_resize(self, _: Resize) -> None:
-        self.show(self._state)
+    def text(self, state: State, width: int, height: int) -> Content:
+        rows = pres.pipeline(state)
+        if height <= 1:
+            return _one_line(rows, width)
+        return Content("\n").join(_lines(rows, width, self.app.key_names))
 
 
 def _lines(rows: list[Row], width: int, keys: KeyNames) -> list[Content]:

@@ -17,15 +17,17 @@ from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
+from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import JSON_TYPE, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
 from asteria_tui.logs.text import show_controls
 from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_parts
-from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
+from asteria_tui.tui.widgets.text import Text
 
 MAX_EDITED = 200_000
 """Bytes of a sample that the editor takes; a larger or binary one is sent as it is."""
@@ -228,9 +230,8 @@ class RequestPanel(Panel):
         """The request as it would be sent; raises ConfigError."""
         address = self._state.server.inference or f"http://127.0.0.1:{self.project.settings.server.inference_port}"
         payload = self.payload()
-        return Request(
-            url=f"{address}/predictions/{self.model}", body=payload.content, content_type=payload.content_type
-        )
+        url = address + prediction_path(self.model)
+        return Request(url=url, body=payload.content, content_type=payload.content_type)
 
     # -- actions ------------------------------------------------------------------------------------------------
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.events import Resize
 
 from asteria_tui import wording
 from asteria_tui.events import Key, Model, ServerChanged, Worker
 from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames, bindings
-from asteria_tui.tui.panels.panel import Panel, Text
+from asteria_tui.tui.details import heading
+from asteria_tui.tui.panels.panel import TextPanel
 
 KIND_WIDTH = 12
 
 
-class ServerPanel(Panel):
+class ServerPanel(TextPanel):
     NUMBER = 2
     TITLE = "Server"
     HELP = (
@@ -29,28 +28,9 @@ class ServerPanel(Panel):
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("server")]
 
-    _state = State()
-
-    def compose(self) -> ComposeResult:
-        yield Text(classes="takes-focus")
-
-    def show(self, state: State) -> None:
-        self._state = state
-        body = self.query_one(Text)
-        width, height = body.scrollable_content_region.width, self.content_size.height
-        if not width:
-            return
+    def text(self, state: State, width: int, height: int) -> Content:
         keys = self.app.key_names
-        text = strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
-        body.show(text)
-
-    def on_resize(self, _: Resize) -> None:
-        self.show(self._state)
-
-
-def heading(server: ServerChanged) -> Content:
-    glyph, style = pres.SERVER_GLYPHS[server.state]
-    return Content.assemble((f"{glyph} ", style), server.state)
+        return strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
 
 
 def strip(state: State, width: int, keys: KeyNames) -> Content:
@@ -115,8 +95,7 @@ def _model_lines(model: Model, width: int) -> list[Content]:
 
 
 def _worker_lines(worker: Worker, width: int) -> list[Content]:
-    is_ready = worker.status == "READY"
-    style = "$text-success" if is_ready else "$text-warning"
+    style = "$text-success" if worker.is_ready else "$text-warning"
     pid = f"  pid {worker.pid}" if worker.pid else ""
     line = Content.assemble(f"  W-{worker.id} ", (worker.status.lower(), style), (pid, "$foreground 60%"))
     lines = [_both(line, wording.size(worker.memory_bytes) if worker.memory_bytes else "", width)]

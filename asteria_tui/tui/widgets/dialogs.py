@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import msgspec
 from textual.app import ComposeResult
@@ -17,10 +17,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from asteria_tui.tui.actions import binding_of
-from asteria_tui.tui.panels.panel import Text
-
-if TYPE_CHECKING:
-    from asteria_tui.tui.app import AsteriaApp
+from asteria_tui.tui.host import Host
+from asteria_tui.tui.widgets.text import Text
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -39,7 +37,7 @@ class ChoiceDialog(ModalScreen[str]):
         # Bindings and no `on_key`: what is typed before the dialog has the focus finds its way, too.
         *(Binding(letter, f"choose('{letter}')", show=False) for letter in ascii_lowercase),
     ]
-    app: AsteriaApp
+    app: Host
 
     def __init__(self, title: str, choices: Sequence[Choice], note: str = "") -> None:
         super().__init__()
@@ -82,7 +80,7 @@ class Reader(ModalScreen[str]):
         binding_of("copy", "copy"),
         binding_of("details", "open"),
     ]
-    app: AsteriaApp
+    app: Host
 
     def __init__(self, title: str, text: Content, plain: str = "", *, source: tuple[str, int] | None = None) -> None:
         """`plain` is what is copied, the shown text without it; `source` a file and a line of it."""
