@@ -33,7 +33,9 @@ def test_leading_flags_reach_the_command(make_folder: MakeFolder):
     folder.path = folder.path.parent
     failed = folder.run("-C", "there", "--json", "predict", code=4).one("operation_failed")
     assert failed["title"] == TO_NOBODY
-    assert folder.run("--json", "-C", "there", "models", "list", code=4).one("operation_failed")["name"] == "models list"
+    assert (
+        folder.run("--json", "-C", "there", "models", "list", code=4).one("operation_failed")["name"] == "models list"
+    )
     assert folder.run("--json", "-C", "there", "models", code=4).one("operation_failed")["name"] == "models list"
     assert "No such command 'nonsense'" in folder.run("-q", "nonsense", code=2).err
     assert "build" in folder.run("-q", "image", code=2).out
