@@ -19,7 +19,7 @@ from asteria_tui.events import Event, Key, KeysChanged, ModelDescribed, Predicte
 from asteria_tui.logs.text import sanitize
 
 KEPT = 20
-PACKAGES = ("textual", "typer", "httpx", "msgspec", "docker", "torchserve", "torch")
+PACKAGES = ("textual", "click", "httpx", "msgspec", "docker", "torchserve", "torch")
 
 
 def write_crash_report(state_dir: Path, bug: BaseException, events: Iterable[Event] = (), doing: str = "") -> str:

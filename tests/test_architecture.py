@@ -58,7 +58,7 @@ def test_the_core_loads_no_terminal_and_nothing_loads_torch(tmp_path: Path, modu
     ).stdout.split()
     assert not HEAVY & set(loaded)
     if module == "asteria_tui.session":
-        assert not {"rich", "typer"} & set(loaded)
+        assert not {"rich", "click"} & set(loaded)
 
 
 def test_nothing_in_the_tool_knows_the_bundled_model():

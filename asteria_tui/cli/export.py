@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import PATH, command
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.errors import ExitCode
 from asteria_tui.projects import export_compose, open_project
 
 
-def compose(
-    options: Options,
-    directory: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to; without it `compose/` in the project.")
-    ] = None,
-) -> int:
+@command
+@click.option("-o", "--output", "directory", type=PATH, help="Where to; without it `compose/` in the project.")
+def compose(options: Options, directory: Path | None) -> int:
     """Write a compose file (v1 and v2) that serves the archives of the primary store."""
     project = open_project(options.project, options.overrides)
     chosen = directory or project.root / "compose"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import command
 from asteria_tui.cli.run import run
 
 
-def build(
-    options: Options,
-    wheelhouse: Annotated[
-        Path | None, typer.Option(help="A directory of wheels: nothing is fetched then.", file_okay=False, exists=True)
-    ] = None,
-    base: Annotated[str | None, typer.Option(help="Instead of python:3.11-slim-bookworm.")] = None,
-    torch_index: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where torch comes from, such as an index of CPU or CUDA builds.")
-    ] = None,
-) -> int:
+@command
+@click.option(
+    "--wheelhouse",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A directory of wheels: nothing is fetched then.",
+)
+@click.option("--base", help="Instead of python:3.11-slim-bookworm.")
+@click.option("--torch-index", metavar="URL", help="Where torch comes from, such as an index of CPU or CUDA builds.")
+def build(options: Options, wheelhouse: Path | None, base: str | None, torch_index: str | None) -> int:
     """Build the image, unless nothing of what it is made of changed."""
     from asteria_tui.operations.image import BuildImage
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import Literal, get_args
 
-import typer
+import click
 
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import command
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.cli.run import run
 from asteria_tui.events import Key, KeysChanged
@@ -17,11 +18,10 @@ from asteria_tui.wording import duration
 Renewable = Literal["inference", "management"]
 
 
-def keys(
-    options: Options,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show the tokens themselves.")] = False,
-    renew: Annotated[Renewable | None, typer.Option(help="Renew one; the old token is dead at once.")] = None,
-) -> int:
+@command
+@click.option("--reveal", is_flag=True, help="Show the tokens themselves.")
+@click.option("--renew", type=click.Choice(get_args(Renewable)), help="Renew one; the old token is dead at once.")
+def keys(options: Options, reveal: bool, renew: Renewable | None) -> int:
     """The tokens of the running server, masked unless asked."""
     from asteria_tui.operations.keys import RenewKey, ShowKeys
 

@@ -7,16 +7,17 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
+import click
 import msgspec
-import typer
 
 from asteria_tui.archive.source_map import source_map
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import PATH, command
 from asteria_tui.cli.render import print_value
 from asteria_tui.cli.run import cancel_on_signals
 from asteria_tui.cli.style import Style
@@ -37,23 +38,37 @@ COLOURS = {"WARN": "33", "ERROR": "31", "FATAL": "31", "DEBUG": "2"}
 DEFAULT_LINES = 50
 
 
+@command
+@click.argument(
+    "file", type=PATH, nargs=-1, help="Logs of any TorchServe, such as ts_log.log, instead of our server's."
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), help="The last N records; 50.")
+@click.option("--since", help="Not older than 90s, 5m, 2h or 1d.")
+@click.option("--level", default="", help="This one and worse: debug, info, warn, error.")
+@click.option("--worker", help="Such as W-9000.")
+@click.option("--model", "-m", help="Of one model's workers.")
+@click.option("--source", default="", help="server, worker, access, metrics, console; several by comma.")
+@click.option("--grep", default="", help="Records that match this regular expression.")
+@click.option("--not", "not_", default="", help="Records that do not match this one.")
+@click.option("--tracebacks", is_flag=True, help="The causes, each once, newest last.")
+@click.option("--request", default="", help="What one request left: its x-request-id.")
+@click.option("--run", default=0, help="An earlier run: -1 is the one before the last.")
 def logs(
     options: Options,
-    file: Annotated[
-        list[Path] | None, typer.Argument(help="Logs of any TorchServe, such as ts_log.log, instead of our server's.")
-    ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written.")] = False,
-    lines: Annotated[int | None, typer.Option("-n", "--lines", min=0, help="The last N records; 50.")] = None,
-    since: Annotated[str | None, typer.Option(help="Not older than 90s, 5m, 2h or 1d.")] = None,
-    level: Annotated[str, typer.Option(help="This one and worse: debug, info, warn, error.")] = "",
-    worker: Annotated[str | None, typer.Option(help="Such as W-9000.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Of one model's workers.")] = None,
-    source: Annotated[str, typer.Option(help="server, worker, access, metrics, console; several by comma.")] = "",
-    grep: Annotated[str, typer.Option(help="Records that match this regular expression.")] = "",
-    not_: Annotated[str, typer.Option("--not", help="Records that do not match this one.")] = "",
-    tracebacks: Annotated[bool, typer.Option("--tracebacks", help="The causes, each once, newest last.")] = False,
-    request: Annotated[str, typer.Option(help="What one request left: its x-request-id.")] = "",
-    run: Annotated[int, typer.Option(help="An earlier run: -1 is the one before the last.")] = 0,
+    file: tuple[Path, ...],
+    follow: bool,
+    lines: int | None,
+    since: str | None,
+    level: str,
+    worker: str | None,
+    model: str | None,
+    source: str,
+    grep: str,
+    not_: str,
+    tracebacks: bool,
+    request: str,
+    run: int,
 ) -> int:
     """What the server says, or the causes of what went wrong."""
     project = _project(options, is_needed=not file)
@@ -99,7 +114,7 @@ def _refuse_beside_tracebacks(given: dict[str, object]) -> None:
         )
 
 
-def _foreign(given: list[Path]) -> list[Log]:
+def _foreign(given: Sequence[Path]) -> list[Log]:
     for path in given:
         if not path.is_file():
             raise ConfigError(f"no log at {path}")

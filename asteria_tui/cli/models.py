@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import command
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.cli.run import run
 from asteria_tui.events import ModelsChanged
@@ -15,10 +16,11 @@ from asteria_tui.state import State
 if TYPE_CHECKING:
     from asteria_tui.operations.base import Operation
 
-Name = Annotated[str, typer.Argument(help="The model's name.")]
-Version = Annotated[str | None, typer.Option("--version", help="One version instead of the default one.")]
+name_argument = click.argument("name", help="The model's name.")
+version_option = click.option("--version", help="One version instead of the default one.")
 
 
+@command
 def list_models(options: Options) -> int:
     """Every version of every model, with its workers."""
     from asteria_tui.operations.models import ListModels
@@ -26,7 +28,9 @@ def list_models(options: Options) -> int:
     return _run(options, ListModels())
 
 
-def show(options: Options, name: Name) -> int:
+@command
+@name_argument
+def show(options: Options, name: str) -> int:
     """All that the server tells of each version of a model, the handler's own description included."""
     from asteria_tui.operations.models import DescribeModel
 
@@ -37,13 +41,14 @@ def show(options: Options, name: Name) -> int:
     return run(options, DescribeModel(model=name), only=(), finish=finish)
 
 
+@command
+@click.argument("archive", help="The file name of an archive in the store, such as my.mar.")
+@click.option("--name", help="Instead of the name in the archive.")
+@click.option("--workers", type=click.IntRange(min=0), default=1, help="How many to start.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1)
+@click.option("--max-batch-delay", type=click.IntRange(min=0), default=100, help="Milliseconds.")
 def register(
-    options: Options,
-    archive: Annotated[str, typer.Argument(help="The file name of an archive in the store, such as my.mar.")],
-    name: Annotated[str | None, typer.Option("--name", help="Instead of the name in the archive.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="How many to start.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1)] = 1,
-    max_batch_delay: Annotated[int, typer.Option(min=0, help="Milliseconds.")] = 100,
+    options: Options, archive: str, name: str | None, workers: int, batch_size: int, max_batch_delay: int
 ) -> int:
     """Load an archive of the store and start its workers."""
     from asteria_tui.operations.models import RegisterModel
@@ -54,26 +59,31 @@ def register(
     return _run(options, operation)
 
 
-def unregister(options: Options, name: Name, version: Version = None) -> int:
+@command
+@name_argument
+@version_option
+def unregister(options: Options, name: str, version: str | None) -> int:
     """Stop the workers of a model and forget it."""
     from asteria_tui.operations.models import UnregisterModel
 
     return _run(options, UnregisterModel(model=name, version=version))
 
 
-def scale(
-    options: Options,
-    name: Name,
-    workers: Annotated[int, typer.Argument(min=0, help="How many there shall be.")],
-    version: Version = None,
-) -> int:
+@command
+@name_argument
+@click.argument("workers", type=click.IntRange(min=0), help="How many there shall be.")
+@version_option
+def scale(options: Options, name: str, workers: int, version: str | None) -> int:
     """Start or stop workers, and wait until it is done."""
     from asteria_tui.operations.models import ScaleModel
 
     return _run(options, ScaleModel(model=name, workers=workers, version=version))
 
 
-def default(options: Options, name: Name, version: Annotated[str, typer.Argument()]) -> int:
+@command
+@name_argument
+@click.argument("version")
+def default(options: Options, name: str, version: str) -> int:
     """Make one version the default one."""
     from asteria_tui.operations.models import SetDefaultVersion
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from asteria_tui.cli.options import ArchiverName, ModelName, Options
+from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import PATH, archiver_option, command, model_option
 from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.cli.run import run
+from asteria_tui.config import Archiver
 from asteria_tui.errors import ExitCode
 from asteria_tui.projects import initialize, open_project, propose
 from asteria_tui.state import State
 
 
+@command
 def init(options: Options) -> int:
     """Write asteria.toml from what lies in the folder."""
     proposal = propose(options.project)
@@ -30,7 +32,10 @@ def init(options: Options) -> int:
     return ExitCode.DONE
 
 
-def package(options: Options, model: ModelName = None, archiver: ArchiverName = "own") -> int:
+@command
+@model_option
+@archiver_option
+def package(options: Options, model: str | None, archiver: Archiver) -> int:
     """Build the archives into the primary store and every mirror."""
     from asteria_tui.operations.package import Package
 
@@ -42,11 +47,10 @@ def package(options: Options, model: ModelName = None, archiver: ArchiverName = 
     return run(options, Package(model=model, archiver=archiver), finish=finish)
 
 
-def inspect(
-    options: Options,
-    archive: Annotated[Path | None, typer.Argument(help="A .mar; without it the first model's in the store.")] = None,
-    model: ModelName = None,
-) -> int:
+@command
+@click.argument("archive", type=PATH, required=False, help="A .mar; without it the first model's in the store.")
+@model_option
+def inspect(options: Options, archive: Path | None, model: str | None) -> int:
     """Look into an archive: members, manifest, entry point, SHA-256, pickle scan."""
     from asteria_tui.cli.archive_report import show
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import command
 from asteria_tui.cli.run import run
 from asteria_tui.errors import ConfigError
 from asteria_tui.inference.payload import read_payload
 from asteria_tui.projects import open_project
 
 
-def predict(
-    options: Options,
-    sample: Annotated[
-        str | None, typer.Argument(metavar="[SAMPLE|@FILE|-]", help="A saved sample, a file, or standard input.")
-    ] = None,
-    data: Annotated[str | None, typer.Option("-d", "--data", help="The payload itself.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Instead of the project's first model.")] = None,
-    content_type: Annotated[str | None, typer.Option(help="Instead of JSON, or what the file's name says.")] = None,
-) -> int:
+@command
+@click.argument("sample", required=False, metavar="[SAMPLE|@FILE|-]", help="A saved sample, a file, or standard input.")
+@click.option("-d", "--data", help="The payload itself.")
+@click.option("--model", "-m", help="Instead of the project's first model.")
+@click.option("--content-type", help="Instead of JSON, or what the file's name says.")
+def predict(options: Options, sample: str | None, data: str | None, model: str | None, content_type: str | None) -> int:
     """Send one payload; without any, the model's first sample."""
     from asteria_tui.operations.predict import Predict
 

@@ -7,27 +7,25 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from asteria_tui.cli.options import ArchiverName, ModelName, Options
+from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import PATH, archiver_option, command, model_option
 from asteria_tui.cli.render import Renderer, ago, print_value
 from asteria_tui.cli.run import run
+from asteria_tui.config import Archiver
 from asteria_tui.inference.path import prediction_path
 from asteria_tui.projects import archive_project
 from asteria_tui.state import State
 from asteria_tui.wording import size
 
 
-def up(
-    options: Options,
-    archive: Annotated[
-        Path | None, typer.Argument(help="A ready-made .mar to serve, with or without a project.")
-    ] = None,
-    model: ModelName = None,
-    archiver: ArchiverName = "own",
-) -> int:
+@command
+@click.argument("archive", type=PATH, required=False, help="A ready-made .mar to serve, with or without a project.")
+@model_option
+@archiver_option
+def up(options: Options, archive: Path | None, model: str | None, archiver: Archiver) -> int:
     """Everything up to a first prediction; what is right already is left alone."""
     from asteria_tui.operations.up import Up
 
@@ -40,6 +38,7 @@ def up(
     )
 
 
+@command
 def down(options: Options) -> int:
     """Stop the server and remove all that it leaves behind."""
     from asteria_tui.operations.down import Down
@@ -47,13 +46,16 @@ def down(options: Options) -> int:
     return run(options, Down())
 
 
-def restart(options: Options, model: ModelName = None) -> int:
+@command
+@model_option
+def restart(options: Options, model: str | None) -> int:
     """Stop, then up."""
     from asteria_tui.operations.restart import Restart
 
     return run(options, Restart(model=model), finish=lambda state, renderer: _say_where(state, renderer, options))
 
 
+@command
 def status(options: Options) -> int:
     """What runs and is it well: exit status 0 when it is, 4 when not."""
     from asteria_tui.operations.status import Status

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from asteria_tui.cli.options import ModelName, Options
+from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import command, model_option
 from asteria_tui.cli.render import Renderer, ago, print_value
 from asteria_tui.cli.run import run
 from asteria_tui.events import ChainLink, StoresCompared
@@ -16,13 +15,10 @@ PLACE_WIDTH = 9
 HASH_SHOWN = 12
 
 
-def stores(
-    options: Options,
-    model: ModelName = None,
-    sync: Annotated[
-        bool, typer.Option("--sync", help="Copy the primary store's archives wherever they differ.")
-    ] = False,
-) -> int:
+@command
+@model_option
+@click.option("--sync", is_flag=True, help="Copy the primary store's archives wherever they differ.")
+def stores(options: Options, model: str | None, sync: bool) -> int:
     """Compare sources, stores and what the server has loaded, by SHA-256; exit status 1 when a link is broken."""
     from asteria_tui.operations.stores import Stores, SyncStores
 

@@ -11,13 +11,30 @@ from tests.conftest import Folder, MakeFolder
 
 
 def test_the_shell_is_told_commands_and_options(tmp_path: Path):
-    folder = Folder(tmp_path, _ASTERIA_TUI_COMPLETE="complete_bash")
+    folder = Folder(tmp_path, _ASTERIA_TUI_COMPLETE="bash_complete")
     words = folder.run(COMP_WORDS="asteria-tui ", COMP_CWORD="1").out.split()
-    assert {"up", "down", "models", "logs"} <= set(words)
+    assert {"plain,up", "plain,down", "plain,models", "plain,logs"} <= set(words)
     words = folder.run(COMP_WORDS="asteria-tui logs --tr", COMP_CWORD="2").out.split()
-    assert words == ["--tracebacks"]
+    assert words == ["plain,--tracebacks"]
     words = folder.run(COMP_WORDS="asteria-tui models s", COMP_CWORD="2").out.split()
-    assert words == ["show", "scale"]
+    assert words == ["plain,show", "plain,scale"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "startup"), [("bash", ".bashrc"), ("zsh", ".zshrc"), ("fish", ".config/fish/config.fish")]
+)
+def test_a_shell_is_taught_once(tmp_path: Path, shell: str, startup: str):
+    folder = Folder(tmp_path, HOME=str(tmp_path), SHELL=f"/bin/{shell}", XDG_DATA_HOME=str(tmp_path / "data"))
+    script = tmp_path / f"data/asteria-tui/completion.{shell}"
+    for _ in range(2):
+        assert startup in folder.run("--install-completion").out
+    assert (tmp_path / startup).read_text().count(f'source "{script}"') == 1
+    assert f"_ASTERIA_TUI_COMPLETE={shell}_complete" in script.read_text()
+
+
+def test_an_unknown_shell_is_not_taught(tmp_path: Path):
+    refused = Folder(tmp_path, HOME=str(tmp_path), SHELL="/bin/tcsh").run("--install-completion", code=2)
+    assert "no completion for the shell tcsh" in refused.err
 
 
 def test_a_group_without_a_verb_means_its_default(make_folder: MakeFolder):

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from asteria_tui.cli.main import _leading_flags
+from asteria_tui.cli.options import Options
+from asteria_tui.cli.parser import Command, Program
 from tests.conftest import COMMAND, Folder, MakeFolder
 
 TO_NOBODY = "no server of this project is running"
 
 
 @pytest.mark.parametrize(
-    ("given", "flags"),
+    ("given", "options"),
     [
-        (["status", "--json"], 0),
-        (["--json", "status"], 1),
-        (["-C", "status", "status"], 2),
-        (["--project=x", "-q", "--target", "docker", "up"], 4),
-        (["--nonsense", "status"], 0),
-        (["-C"], 0),
+        (["status", "--json"], Options(json=True)),
+        (["--json", "status"], Options(json=True)),
+        (["-C", "status", "status"], Options(project=Path("status"))),
+        (["--project=x", "-q", "--target", "docker", "status", "-v"], Options(Path("x"), "docker", False, True, True)),
+        (["-C", "x", "status", "-C", "y"], Options(project=Path("y"))),
+        (["status"], Options(project=Path("from the environment"))),
     ],
 )
-def test_common_flags_may_stand_before_the_command(given, flags):
-    assert _leading_flags(given) == (given[:flags], given[flags:])
+def test_common_flags_may_stand_before_the_command_and_behind_it(given, options, monkeypatch):
+    seen: list[Options] = []
+    if given == ["status"]:
+        monkeypatch.setenv("ASTERIA_PROJECT", "from the environment")
+    monkeypatch.setattr(Program, "get_command", lambda *_: Command("status", callback=seen.append))
+    program = Program(lambda *_: 0)
+    with program.make_context("asteria-tui", given, obj={}) as context:
+        program.invoke(context)
+    assert seen == [options]
+
+
+@pytest.mark.parametrize(
+    ("given", "opened"), [(["--up"], (Options(), True)), (["-C", "x"], (Options(project=Path("x")), False))]
+)
+def test_flags_of_the_screen(given, opened):
+    program = Program(lambda *asked: asked)
+    with program.make_context("asteria-tui", given, obj={}) as context:
+        assert program.invoke(context) == opened
 
 
 def test_leading_flags_reach_the_command(make_folder: MakeFolder):
@@ -87,7 +105,7 @@ def test_an_interruption_while_it_starts_is_silent(make_folder: MakeFolder):
         import asteria_tui.cli.main
         from asteria_tui.__main__ import main
 
-        def interrupt():
+        def interrupt(_):
             raise KeyboardInterrupt
 
         asteria_tui.cli.main.main = interrupt

