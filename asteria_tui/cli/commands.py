@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 class Command(NamedTuple):
     module: str
-    """In this package; the function has the command's name, or the module's VERBS are a group of commands."""
+    """In this package; the function has the command's name, or the module's VERBS are a group of commands.
+
+    Or `operations.down:Down`: an operation whose fields are its arguments and flags, and whose events are its result.
+    """
     summary: str
     group: str
     is_group: bool = False
@@ -20,7 +23,7 @@ COMPLETION = "_ASTERIA_TUI_COMPLETE"
 """What a shell sets that asks for the words that fit (Click, shell completion)."""
 COMMANDS = {
     "up": Command("serving", "Everything up to a first prediction; what is right already is left alone.", "Serve"),
-    "down": Command("serving", "Stop the server and remove all that it leaves behind.", "Serve"),
+    "down": Command("operations.down:Down", "Stop the server and remove all that it leaves behind.", "Serve"),
     "restart": Command("serving", "Stop, then up.", "Serve"),
     "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
     "predict": Command("predict", "Send one payload; without any, the model's first sample.", "Ask"),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from asteria_tui.cli.commands import COMMANDS
 from asteria_tui.cli.options import Options, default_project
 from asteria_tui.config import Archiver, TargetName
 from asteria_tui.errors import ExitCode
+
+if TYPE_CHECKING:
+    from asteria_tui.operations.base import Operation
 
 PATH = click.Path(path_type=Path)
 MAYBE_EMPTY = click.IntRange(min=0)
@@ -110,8 +114,13 @@ class Program(click.Group):
         known = COMMANDS.get(name)
         if known is None:
             return None
-        module = importlib.import_module(f"asteria_tui.cli.{known.module}")
-        found: click.Command = Verbs(module.VERBS, known.default) if known.is_group else getattr(module, name)
+        module, _, operation = known.module.partition(":")
+        found: click.Command
+        if operation:
+            found = command_of(getattr(importlib.import_module(f"asteria_tui.{module}"), operation), name)
+        else:
+            commands = importlib.import_module(f"asteria_tui.cli.{module}")
+            found = Verbs(commands.VERBS, known.default) if known.is_group else getattr(commands, name)
         found.help = known.summary
         return found
 
@@ -126,6 +135,42 @@ class Program(click.Group):
         if up:
             raise click.UsageError("--up goes with the screen; the command is `asteria-tui up`", context)
         return None
+
+
+def command_of(operation: type[Operation], name: str) -> click.Command:
+    """An operation as a command: each field is a flag, or an argument where it has no default."""
+
+    def call(options: Options, **given: Any) -> int:
+        from asteria_tui.cli.run import run
+
+        return run(options, operation(**given))
+
+    params = [_parameter(field) for field in msgspec.structs.fields(operation)]
+    return Command(name, callback=call, params=params)
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
+    """Described by `Annotated[int, msgspec.Meta(description="…")]`."""
+    from msgspec import inspect
+
+    types: dict[type[inspect.Type], Callable[[Any], click.ParamType[Any]]] = {
+        inspect.BoolType: lambda _: click.BOOL,
+        inspect.IntType: lambda _: click.INT,
+        inspect.FloatType: lambda _: click.FLOAT,
+        inspect.LiteralType: lambda kind: click.Choice(kind.values),
+        inspect.CustomType: lambda _: PATH,
+    }
+    kind: inspect.Type = inspect.type_info(field.type)
+    description = ""
+    if isinstance(kind, inspect.Metadata):
+        description = (kind.extra_json_schema or {}).get("description", "")
+        kind = kind.type
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    plain = next((types[type(one)](one) for one in kinds if type(one) in types), click.STRING)
+    if field.required:
+        return click.Argument((field.name,), type=plain, help=description)
+    flag = f"--{field.name.replace('_', '-')}"
+    return click.Option((flag,), type=plain, is_flag=plain is click.BOOL, default=field.default, help=description)
 
 
 def command(function: Callable[..., int]) -> click.Command:

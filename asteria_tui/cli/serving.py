@@ -1,4 +1,4 @@
-"""up, down, restart, status: the running server."""
+"""up, restart, status: the running server."""
 
 from __future__ import annotations
 
@@ -36,14 +36,6 @@ def up(options: Options, archive: Path | None, model: str | None, archiver: Arch
         project=project,
         finish=lambda state, renderer: _say_where(state, renderer, options),
     )
-
-
-@command
-def down(options: Options) -> int:
-    """Stop the server and remove all that it leaves behind."""
-    from asteria_tui.operations.down import Down
-
-    return run(options, Down())
 
 
 @command
