@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import re
 import time
 import zipfile
@@ -72,6 +73,7 @@ class FakeServer:
         self.calls: list[str] = []
         """Method and path of each request that had the right key."""
         self.tokens = {"management": "MMMMMMM0", "inference": "IIIIIII0", "API": "AAAAAAA0"}
+        self.has_tokens = True
         self.expires_at = time.time() + 3600
         self.tokens_written_at = 0.0
         self.broken: dict[str, str] = {}
@@ -126,7 +128,7 @@ class FakeServer:
 
     def log(self, thread: str, logger: str, text: str, level: str = "INFO") -> None:
         self.records.parent.mkdir(parents=True, exist_ok=True)
-        record = {"t": int(time.time() * 1000), "l": level, "th": thread, "lg": logger, "m": text, "x": ""}
+        record = {"t": math.ceil(time.time() * 1000), "l": level, "th": thread, "lg": logger, "m": text, "x": ""}
         with self.records.open("a") as file:
             file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
@@ -159,7 +161,7 @@ class FakeServer:
         path = request.url.raw_path.decode().partition("?")[0]
         is_renewal = "/token" in path
         kind = "inference" if request.url.port == PORTS.inference else "API" if is_renewal else "management"
-        if request.headers.get("authorization") != f"Bearer {self.tokens[kind]}":
+        if self.has_tokens and request.headers.get("authorization") != f"Bearer {self.tokens[kind]}":
             return error(400, "InvalidKeyException", REFUSED)
         self.calls.append(f"{request.method} {path}")
         scripted = self.replies.get(f"{request.method} {path}")
