@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from asteria_tui import __version__
-from asteria_tui.events import Event, Key, KeysChanged, ModelDescribed, Predicted, encode
+from asteria_tui.events import Event, Key, KeysChanged, ModelDescribed, Predicted, StageFinished, encode
 from asteria_tui.logs.text import sanitize
 
 KEPT = 20
@@ -73,6 +73,8 @@ def _version(package: str) -> str:
 def _without_body(event: Event) -> Event:
     if isinstance(event, Predicted):
         return msgspec.structs.replace(event, body=None)
+    if isinstance(event, StageFinished) and event.stage == "predict":
+        return msgspec.structs.replace(event, summary="")  # the answer, in short
     if isinstance(event, ModelDescribed):
         return msgspec.structs.replace(event, versions=())
     if isinstance(event, KeysChanged):
@@ -87,7 +89,8 @@ def _user_state_dir() -> Path:
 
 def _write(directory: Path, text: str) -> Path:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**9:09}.txt"
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)  # one reading, in UTC, so that names sort by time
+    file = directory / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{nanoseconds:09}.txt"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as report:
         report.write(text)

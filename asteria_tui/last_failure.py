@@ -22,10 +22,10 @@ def keep(state_dir: Path, before: State, event: Event) -> None:
     `before` is the state that the event met. An interruption is no failure: whoever made it knows.
     """
     if isinstance(event, OperationFailed) and event.exit_code != ExitCode.INTERRUPTED:
-        if _counts(before, event.operation) and state_dir.is_dir():
+        if before.is_step(event.operation) and state_dir.is_dir():
             with contextlib.suppress(OSError):
                 write_atomically(state_dir / FILE, encode(event))
-    elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and _counts(before, event.operation):
+    elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and before.is_step(event.operation):
         with contextlib.suppress(OSError):
             (state_dir / FILE).unlink()
 
@@ -37,8 +37,3 @@ def load(state_dir: Path) -> OperationFailed | None:
             return msgspec.json.decode(file.read(MAX_BYTES), type=OperationFailed)
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
-
-
-def _counts(state: State, operation: str) -> bool:
-    is_workflow = any(one.id == operation and one.lane == "workflow" for one in state.operations)
-    return is_workflow or any(stage.operation == operation for stage in state.stages)

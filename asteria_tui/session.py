@@ -306,9 +306,9 @@ class Session:
 
 
 def _key(event: Event) -> object:
-    """What a newer event replaces a waiting one by."""
+    """What a newer event replaces a waiting one by: equal for none but those."""
     if not isinstance(event, _REPLACEABLE):
-        return id(event)
+        return object()
     fields: Any = event
     return (type(event), event.operation, getattr(fields, "stage", None), getattr(fields, "model", None))
 

@@ -81,6 +81,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         """The operation that was begun last in that lane, of those that run."""
         return next((one for one in reversed(self.operations) if one.lane == lane), None)
 
+    def is_step(self, operation: str) -> bool:
+        """Whether a running operation changes something or has stages, so that its end counts as failure or success."""
+        is_workflow = any(one.id == operation and one.lane == "workflow" for one in self.operations)
+        return is_workflow or any(stage.operation == operation for stage in self.stages)
+
     def is_running(self, name: str) -> bool:
         """Whether an operation of that name runs."""
         return any(operation.name == name for operation in self.operations)
@@ -122,7 +127,7 @@ def _finish(state: State, event: events.OperationFinished) -> State:
     last = state.last_failure
     is_success = event.exit_code == 0
     is_same = last is not None and last.name == event.name
-    if is_success and (is_same or any(stage.operation == event.operation for stage in state.stages)):
+    if is_success and (is_same or state.is_step(event.operation)):
         last = None
     return msgspec.structs.replace(_without(state, event.operation), last_failure=last)
 

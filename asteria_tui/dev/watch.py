@@ -23,8 +23,8 @@ DEBOUNCE, STEP = 100, 20
 """Milliseconds: how long changes are gathered, and how long a pause among them ends that."""
 LOOK_EVERY = 5_000
 """Milliseconds after which one looks anyway: what changed before the watch began, a network share that is silent."""
-NOTHING_TO_WATCH = 1.0
-"""Seconds between two looks while no folder of the sources is there."""
+UNWATCHED_EVERY = 1.0
+"""Seconds between two looks where no folder of the sources is there, or can be watched."""
 IGNORED = frozenset({".asteria", ".git", ".hg", "site-packages", "node_modules", "__pycache__"})
 
 Stats = tuple[tuple[str, int, int, int], ...]
@@ -60,19 +60,18 @@ async def _changes(folders: frozenset[Path]) -> AsyncGenerator[None]:
     if folders:
         from watchfiles import awatch
 
-        for is_polling in (None, True):  # where the system has no watches left, it is looked at
-            with contextlib.suppress(OSError, RuntimeError):
-                async for _ in awatch(
-                    *folders,
-                    debounce=DEBOUNCE,
-                    step=STEP,
-                    rust_timeout=LOOK_EVERY,
-                    yield_on_timeout=True,
-                    force_polling=is_polling,
-                    recursive=False,
-                ):
-                    yield
-    await asyncio.sleep(NOTHING_TO_WATCH)
+        # Where the system has no watches left, one looks: its own polling misses a second edit within a second.
+        with contextlib.suppress(OSError, RuntimeError):
+            async for _ in awatch(
+                *folders,
+                debounce=DEBOUNCE,
+                step=STEP,
+                rust_timeout=LOOK_EVERY,
+                yield_on_timeout=True,
+                recursive=False,
+            ):
+                yield
+    await asyncio.sleep(UNWATCHED_EVERY)
 
 
 def _look(project: Project, known: dict[str, _Known]) -> dict[str, _Known]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import PurePath
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import msgspec
 
@@ -36,6 +36,9 @@ from asteria_tui.state import State
 from asteria_tui.targets.record import ServerRecord, make_state_dir
 from asteria_tui.targets.target import Target
 
+if TYPE_CHECKING:
+    import httpx
+
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 LOCK_FILE = "lock"
@@ -55,6 +58,8 @@ class Context(msgspec.Struct, frozen=True):
     """What is known at this moment."""
     is_busy: Callable[[], bool] = bool
     """Whether a workflow runs, so that whoever polls keeps quiet."""
+    transport: httpx.AsyncBaseTransport | None = None
+    """How the server is reached, if not by TCP."""
 
     def models(self, name: str | None) -> dict[str, ModelSettings]:
         """The named model, or all of the project; raises ConfigError."""
@@ -72,10 +77,14 @@ class Context(msgspec.Struct, frozen=True):
 
     def client(self, record: ServerRecord) -> Client:
         if record.settings.server.properties.get("disable_token_authorization") == "true":
-            return Client(record.inference, record.management, None)
+            return self.client_without_keys(record)
         lock_file = self.project.state_dir / KEYS_LOCK
         keys = KeyRing(self.target.read_key_file, written_after=record.started_at, lock_file=lock_file)
-        return Client(record.inference, record.management, keys)
+        return Client(record.inference, record.management, keys, self.transport)
+
+    def client_without_keys(self, record: ServerRecord) -> Client:
+        """For a server that runs without token authorization."""
+        return Client(record.inference, record.management, None, self.transport)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from asteria_tui.events import Lane, ServerChanged
@@ -20,7 +21,17 @@ class Down(Operation, frozen=True, kw_only=True):
 async def down(context: Context) -> None:
     """Ends the server and all that it left; raises TargetError."""
     async with stage(context.emit, "stop") as report:
-        was_running = await context.target.stop(context.emit)
+        was_running = await end_server(context)
         report.summary = "stopped" if was_running else "no server was running"
         report.unchanged = not was_running
+
+
+async def end_server(context: Context) -> bool:
+    """Ends it and says so, also where that was interrupted, which the target does to its end all the same."""
+    try:
+        was_running = await context.target.stop(context.emit)
+    except asyncio.CancelledError:
         context.emit(ServerChanged(state="stopped"))
+        raise
+    context.emit(ServerChanged(state="stopped"))
+    return was_running

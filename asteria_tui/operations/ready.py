@@ -17,6 +17,8 @@ from asteria_tui.server.answers import Answer
 POLL = 0.05
 """Seconds between two looks at the log, which is where news shows first."""
 DESCRIBE_EVERY = 0.5
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether an answer can still come."""
 CAUSE_TIMEOUT = 2.0
 """Seconds that the log may lag behind an answer; a traceback ends with half a second of silence."""
 
@@ -109,7 +111,7 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
     """
     not_ready_since: float | None = None
     while not answer.done():
-        await asyncio.wait([answer], timeout=1.0)
+        await asyncio.wait([answer], timeout=LOOK_EVERY)
         if answer.done():
             return
         if await server.context.target.find() is None:

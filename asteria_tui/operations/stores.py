@@ -129,8 +129,7 @@ async def _put(context: Context, target: HasStore, inside: ContainerStore, model
             report.summary += ", not registered: its ports are not published"
             return
         keys = await context.target.read_key_file()
-        client = context.client(record) if keys else Client(record.inference, record.management, None)
-        async with client:
+        async with context.client(record) if keys else context.client_without_keys(record) as client:
             await _register(client, model)
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
-from asteria_tui.events import Lane, Model, ModelsChanged, ServerChanged, StageProgressed
+from asteria_tui.events import Lane, Model, ModelsChanged, StageProgressed
 from asteria_tui.operations.base import Context, Operation, ServerConnection, open_watch, stage
+from asteria_tui.operations.down import end_server
 from asteria_tui.operations.keys import show_keys
 from asteria_tui.operations.package import package
 from asteria_tui.operations.predict import smoke_test
@@ -49,8 +50,7 @@ async def up(context: Context, models: dict[str, ModelSettings], archiver: Archi
         failures = await _smoke_tested(context, record, served, is_new=is_new, is_all=is_all)
     except (AsteriaError, asyncio.CancelledError):
         if is_new:
-            await context.target.stop(context.emit)
-            context.emit(ServerChanged(state="stopped"))
+            await end_server(context)
         raise
     if failures:
         raise failures[0]

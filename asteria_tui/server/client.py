@@ -28,11 +28,14 @@ MAX_MODELS = 100
 class Client:
     """`async with Client(…) as client`; raises the errors of `answers`, ServerError where nobody answers."""
 
-    def __init__(self, inference: str, management: str, keys: KeyRing | None) -> None:
-        """`keys` is None for a server without token authorization."""
+    def __init__(
+        self, inference: str, management: str, keys: KeyRing | None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`keys` is None for a server without token authorization; `transport` is how it is reached, if not by TCP."""
         self.inference = inference
         self.management = management
         self.keys = keys
+        self._transport = transport
         self._http: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -171,7 +174,7 @@ class Client:
         httpx = _httpx()
         if self._http is None:
             # Only loopback addresses: a proxy or a certificate store has no part in it.
-            self._http = httpx.AsyncClient(trust_env=False, verify=False)
+            self._http = httpx.AsyncClient(trust_env=False, verify=False, transport=self._transport)
         headers = request.pop("headers", {}) | ({"Authorization": f"Bearer {key.token}"} if key else {})
         begun = time.perf_counter()
         try:
