@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from asteria_tui import __version__
@@ -70,7 +69,8 @@ def _guarded(arguments: list[str], open_screen: Callable[[Options, bool], int]) 
             raise
         from asteria_tui.crashes import sentence, write_crash_report
 
-        file = write_crash_report(Path(".asteria"), bug, doing=_command_of(arguments))
+        project = Options(**flags).project
+        file = write_crash_report(project / ".asteria", bug, doing=_command_of(arguments))
         hint = f"{file} has what a report needs" if file else "run it again with -v for the traceback"
         _report(AsteriaError(sentence(bug), hint=hint), flags, arguments)
         return ExitCode.FAILED
