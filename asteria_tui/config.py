@@ -19,7 +19,7 @@ from asteria_tui.errors import ConfigError, NoProjectError
 
 FILE_NAME = "asteria.toml"
 TargetName = Literal["local", "docker"]
-"""Of each target in `targets/registry.py`: written out, because mypy, msgspec and typer read it from the type."""
+"""Of each target in `targets/registry.py`: written out, because mypy and msgspec read it from the type."""
 Archiver = Literal["own", "official"]
 """Our own writer, or the tool torch-model-archiver itself."""
 
