@@ -16,10 +16,10 @@ from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.history import shown_log
+from asteria_tui.logs.rows import Change, LogRows
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
-from asteria_tui.tui.log_rows import Change, LogRows
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.causes_list import CausesList
 from asteria_tui.tui.widgets.filter_chips import DEFAULT, FilterChips, next_sources, text_of

@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.pattern import spans
-from asteria_tui.tui.log_rows import Change, LogRows
+from asteria_tui.logs.rows import Change, LogRows
 from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks
 
 MAX_SELECTED = 20_000

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asteria_tui.logs import index, search
+from asteria_tui.logs import rows as module
 from asteria_tui.logs.filter import Filter
-from asteria_tui.tui import log_rows
-from asteria_tui.tui.log_rows import LogRows
+from asteria_tui.logs.rows import LogRows
 
 LINE = '{{"t":1790000000000,"l":"INFO","th":"W-9000-sample_1.0-stdout","lg":"MODEL_LOG","m":"{}","x":""}}\n'
 KEPT = 3
@@ -106,7 +106,7 @@ def test_rows_are_the_lines_of_all_parts(tmp_path_factory, filter_, before, afte
         patch.setattr(index, "CHUNK", 1000)
         patch.setattr(index, "PIECE", 500)
         patch.setattr(search, "PIECE", 500)
-        patch.setattr(log_rows, "STEP", 300)
+        patch.setattr(module, "STEP", 300)
         reader = None
         for step in [*before, None, *after]:
             if isinstance(step, int):
