@@ -38,6 +38,7 @@ from asteria_tui.inference import answers
 from asteria_tui.state import State, reduce
 
 if TYPE_CHECKING:
+    from asteria_tui.logs.waker import Waker
     from asteria_tui.logs.watch import CauseWatch
     from asteria_tui.operations.base import Operation
     from asteria_tui.targets.target import Target
@@ -92,6 +93,13 @@ class Session:
         from asteria_tui.targets.registry import open_target
 
         return open_target(self.project)
+
+    @cached_property
+    def log_waker(self) -> Waker:
+        """Wakes all that read the log of the current run, once somebody runs its `watch`."""
+        from asteria_tui.logs.waker import Waker
+
+        return Waker(self.project.logs_dir)
 
     # -- operations ---------------------------------------------------------------------------------------------
 

@@ -45,8 +45,10 @@ class Changes:
 
     async def wait(self) -> None:
         """Return when something has changed since `forget`, or may have."""
-        if not self._watch():
+        if self._descriptor < 0:
             await asyncio.sleep(POLL)
+            return
+        if not self._watch():
             return
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
@@ -60,11 +62,13 @@ class Changes:
             loop.remove_reader(self._descriptor)
 
     def _watch(self) -> bool:
-        """Whether every folder is watched, and was before: what happened in between is not told."""
-        if self._descriptor < 0:
-            return False
+        """Whether the same folders are watched as before: what happened to others in between was not reported.
+
+        A folder that is not there, or on a system without such reports, is looked at every `CHECK` seconds.
+        """
         # Adding a folder again gives the same number, unless another folder has its name by now.
         watches = [self._libc.inotify_add_watch(self._descriptor, folder, _CHANGES) for folder in self._folders]
-        was_watched = watches == self._watches
-        self._watches = watches
-        return was_watched and min(watches, default=-1) >= 0
+        before, self._watches = self._watches, watches
+        for left in {*before} - {*watches}:
+            self._libc.inotify_rm_watch(self._descriptor, left)
+        return watches == before

@@ -20,6 +20,8 @@ from asteria_tui.logs.search import Hits
 
 BUDGET = 0.006
 """Seconds after which one look at the log begins nothing more, so that it takes 8 ms at most: keys come first."""
+PAUSE = 0.02
+"""Seconds between two looks, though more is there: keys and other work come in between."""
 STEP = 1 << 15
 """Bytes that are searched in one go, which takes a millisecond or two where each record has to be parsed."""
 RECORDS_KEPT = 2_000

@@ -16,7 +16,7 @@ from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.history import shown_log
-from asteria_tui.logs.rows import Change, LogRows
+from asteria_tui.logs.rows import PAUSE, Change, LogRows
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
@@ -26,20 +26,16 @@ from asteria_tui.tui.widgets.filter_chips import DEFAULT, FilterChips, next_sour
 from asteria_tui.tui.widgets.log_view import LogView
 from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
 
-LOOK_BUSY = 0.02
-"""Seconds between two looks while one did not see all: keys and other work come in between."""
 AFTER_KEY = 0.03
 """Seconds for which the log waits after a key: what the key changes is painted first, and by itself."""
-LOOK_EVERY = 0.1
-"""Seconds between two looks at a file that grows: the longest that a line waits."""
-QUIET_AFTER = 10
-"""Looks that brought nothing, after which they come seldom."""
-LOOK_IDLE = 0.5
-"""The same while nothing comes."""
+PAINT_EVERY = 0.1
+"""Seconds between two paintings of what pours in: the longest that a line waits."""
 COUNT_EVERY = 0.5
 """Seconds between two counts of what pours in: each repaints the border, and nobody reads faster."""
 CAUSES_EVERY = 1.0
 """Seconds between two readings of the causes; they are read by a thread."""
+SETTLED_AFTER = 3.0
+"""Seconds without a change after which nothing is left to do: counts are painted, tracebacks and deaths complete."""
 LEVELS = ("", "info", "warn", "error")
 
 
@@ -71,8 +67,8 @@ class LogsPanel(Panel):
         self._causes_at = 0.0
         self._unshown = 0
         """Rows at the end that the view was not told of yet."""
-        self._shown_at = self._told_at = 0.0
-        self._wakes = asyncio.Event()
+        self._shown_at = self._told_at = self._changed_at = 0.0
+        self._reader = session.log_waker.reader()
         self._is_replaced = False
         self._jump: tuple[int, int] | None = None
         """From which line, and in which direction, a match is looked for that is not known yet."""
@@ -105,27 +101,26 @@ class LogsPanel(Panel):
         if known and known != self._known:
             self._known = known
             self._is_replaced = True
-        self._wakes.set()
+        self._reader.wake()
 
     async def watch_log(self) -> None:
         """Looks at the file for as long as the screen is there; never ends by itself."""
-        quiet = 0
         while True:
             if time.monotonic() < self.app.acted_at + AFTER_KEY:
                 await asyncio.sleep(AFTER_KEY)
-            changed = self._look(LOOK_EVERY)
-            quiet = 0 if changed else quiet + 1
+            if self._look(PAINT_EVERY):
+                self._changed_at = time.monotonic()
             await self._look_at_causes()
-            self._wakes.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause(quiet)):
-                    await self._wakes.wait()
+            await asyncio.sleep(PAUSE)
+            await self._reader.wait(self._pause())
 
-    def _pause(self, quiet: int) -> float:
-        """Seconds until the next look, after so many that brought nothing."""
+    def _pause(self) -> float | None:
+        """Seconds until the next look at the latest; None if only a change gives a reason for it."""
         if self.rows is not None and not self.rows.is_complete:
-            return LOOK_BUSY
-        return LOOK_EVERY if quiet < QUIET_AFTER else LOOK_IDLE
+            return 0.0
+        if self._unshown:
+            return PAINT_EVERY
+        return COUNT_EVERY if time.monotonic() - self._changed_at < SETTLED_AFTER else None
 
     def _look(self, patience: float = 0.0) -> bool:
         """Whether something came; `patience` is the seconds that it may wait to be painted with what comes next."""
@@ -249,7 +244,7 @@ class LogsPanel(Panel):
         self.view.refresh()
         self.query_one(FilterChips).show(self.filter, self._find_text)
         self._show_state()
-        self._wakes.set()
+        self._reader.wake()
 
     def _continue_jump(self) -> None:
         """Goes to the match that is asked for as soon as it is known."""
@@ -337,7 +332,7 @@ class LogsPanel(Panel):
             self._jump = (self.rows.key(self.view.cursor), by)
             self._continue_jump()
             self._show_state()
-            self._wakes.set()
+            self._reader.wake()
 
     def do_level(self) -> None:
         self.set_filter(level=LEVELS[(LEVELS.index(self.filter.level) + 1) % len(LEVELS)])
