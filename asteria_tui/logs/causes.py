@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -243,14 +243,6 @@ class TellingParts:
         before = self._skipped[self._skipped.find(b"\n") + 1 :]
         self._skipped = b""
         return before + data
-
-
-def causes(records: Iterable[LogRecord], sources: SourceMap | None = None) -> Iterator[Cause]:
-    """The causes that `records` tell, each once with its count, the newest last."""
-    seen = Causes(sources)
-    seen.feed(records)
-    seen.flush()
-    yield from seen.rows
 
 
 def _dropped(record: LogRecord, archive: str) -> Cause:

@@ -277,10 +277,3 @@ def _mended(line: bytes) -> bytes:
     head = line[:LINE_LIMIT].decode(errors="ignore")
     head = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", head) if not re.search(r"(?:^|[^\\])(?:\\\\)+$", head) else head
     return f'{head}"}}'.encode()
-
-
-def records(lines: Iterable[bytes], parser: Parser | None = None) -> Iterator[LogRecord]:
-    """Every record of `lines`, each whole."""
-    parser = parser or Parser()
-    yield from parser.feed(lines)
-    yield from parser.flush()

@@ -63,15 +63,6 @@ class Hits:
         place = bisect_left(self, line)
         return place < len(self) and self[place] == line
 
-    def newest(self) -> Iterator[int]:
-        """The lines found so far, the last one first; goes on looking as long as it is asked."""
-        yield from reversed(self._after)
-        position = 0
-        while position < len(self._before) or self.step():
-            while position < len(self._before):
-                yield self._before[position]
-                position += 1
-
     @property
     def searched(self) -> tuple[int, int]:
         """The first line that was looked at, and the one after the last."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from asteria_tui.logs import index, search
 from asteria_tui.logs import rows as module
 from asteria_tui.logs.filter import Filter
-from asteria_tui.logs.parse import records
 from asteria_tui.logs.rows import LogRows
 from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, Joiner
+from tests.logs.whole import records
 
 SAMPLE = Path(__file__).parent / "samples" / "server.jsonl"
 FRAME = ['  File "/x/handler.py", line 3, in handle', "    return 1 / 0"]

@@ -11,7 +11,7 @@ from asteria_tui.errors import ConfigError
 from asteria_tui.logs import read
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.history import Log
-from asteria_tui.logs.parse import records as parsed
+from tests.logs.whole import records as parsed
 
 SAMPLES = Path(__file__).parent / "samples"
 SERVER = SAMPLES / "server.jsonl"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from asteria_tui.events import Predicted
-from asteria_tui.logs.parse import records
 from asteria_tui.logs.request import find, trace
+from tests.logs.whole import records
 
 SAMPLES = Path(__file__).parent / "samples"
 RECORDS = list(records((SAMPLES / "server.jsonl").read_bytes().splitlines()))
