@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 
 from msgspec import structs
 
-from asteria_tui.events import Cause, LogBatch, LogRecord
+from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.cause import SourceMap
 from asteria_tui.logs.causes import Causes, TellingParts
 from asteria_tui.logs.filter import Filter, might_hold
@@ -21,6 +21,8 @@ from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.search import Hits
 from asteria_tui.logs.tail import Tail
+
+Batch = tuple[LogRecord, ...]
 
 BATCH = 500
 """Records of one batch at most: parsing them takes about 3 ms."""
@@ -166,7 +168,7 @@ async def records(
     last: int | None = None,
     is_following: bool = False,
     known: Iterable[tuple[str, str]] = (),
-) -> AsyncIterator[LogBatch]:
+) -> AsyncIterator[Batch]:
     """The records of `logs` that `filter_` shows, in the order of their times, in batches of at most 500.
 
     `last` leaves out all but the last so many of the past ones; `is_following` goes on without end with what is
@@ -181,7 +183,7 @@ async def records(
             for _ in reader.find(last):
                 await asyncio.sleep(0)
     for batch in _batches(_past(readers, filter_, last)):
-        if batch.records:
+        if batch:
             yield batch
         await asyncio.sleep(0)
     if not is_following:
@@ -257,14 +259,14 @@ def _merged(
     return (record for _, record in heapq.merge(*each, key=lambda timed: timed[0]))
 
 
-def _batches(records_: Iterable[LogRecord | None]) -> Iterator[LogBatch]:
+def _batches(records_: Iterable[LogRecord | None]) -> Iterator[Batch]:
     """At most `BATCH` records each; an empty one where there is only a None, so that others get their turn."""
     batch: list[LogRecord] = []
     for record in records_:
         if record is not None:
             batch.append(record)
         if len(batch) == BATCH or record is None:
-            yield LogBatch(records=tuple(batch))
+            yield tuple(batch)
             batch = []
     if batch:
-        yield LogBatch(records=tuple(batch))
+        yield tuple(batch)

@@ -44,7 +44,7 @@ async def screen(path: Path) -> None:
 
 async def all_records(path: Path) -> None:
     async for batch in records([Log(path)], is_following=True):
-        if END in batch.records[-1].text:
+        if END in batch[-1].text:
             return
 
 
