@@ -204,10 +204,10 @@ class Causes:
     def _set_retry(self, cause: Cause, seconds: float | None, changed: dict[_Key, Cause]) -> None:
         if cause.retry_in != seconds:
             cause = msgspec.structs.replace(cause, retry_in=seconds)
-            self._rows[_key(cause)] = changed[_key(cause)] = cause
+            self._rows[key_of(cause)] = changed[key_of(cause)] = cause
 
     def _add(self, cause: Cause, changed: dict[_Key, Cause]) -> None:
-        key = _key(cause)
+        key = key_of(cause)
         known = self._rows.get(key)
         if known is not None:
             cause = msgspec.structs.replace(
@@ -220,7 +220,7 @@ class Causes:
         self._rows[key] = changed[key] = cause
 
 
-def _key(cause: Cause) -> _Key:
+def key_of(cause: Cause) -> _Key:
     """What makes two causes the same one."""
     frame = cause.frame
     place = (frame.file, frame.line, frame.function) if frame else ()

@@ -17,6 +17,7 @@ from asteria_tui import events
 from asteria_tui.config import load
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Cause, Event, Frame
+from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.operations.predict import Predict
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
@@ -117,7 +118,7 @@ class ReplayedSession(Session):
             super().__init__(project)
         self.asked: list[tuple] = []
         self.hold: asyncio.Event | None = None
-        self.told: tuple[Cause, ...] = ()
+        self.told = KnownCauses()
 
     def replay(self, *batches):
         for event in batches:

@@ -14,9 +14,10 @@ from textual.widgets import Static
 
 from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.events import Cause, LogRecord
+from asteria_tui.events import LogRecord
 from asteria_tui.logs.history import shown_log
 from asteria_tui.logs.rows import PAUSE, Change, LogRows
+from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
@@ -61,7 +62,7 @@ class LogsPanel(Panel):
         self.view = LogView(id="log", classes="takes-focus")
         self._empty = Static(id="logs-empty", markup=False)
         self.rows: LogRows | None = None
-        self.causes: tuple[Cause, ...] = ()
+        self.causes = KnownCauses()
         self._known: tuple[tuple[str, str], ...] = ()
         self._workers: tuple[str, ...] = ()
         self._causes_at = 0.0
@@ -161,7 +162,8 @@ class LogsPanel(Panel):
             return Change(is_new=True)
 
     async def _look_at_causes(self) -> None:
-        if self.rows is None or not self.rows.lines or time.monotonic() - self._causes_at < CAUSES_EVERY:
+        has_some = self.rows is not None and (self.rows.lines or self.causes != KnownCauses())
+        if not has_some or time.monotonic() - self._causes_at < CAUSES_EVERY:
             return
         self._causes_at = time.monotonic()
         with contextlib.suppress(TargetError):
@@ -178,7 +180,7 @@ class LogsPanel(Panel):
         view = self.view
         parts = []
         if self.shows_causes:
-            parts.append(wording.plural(len(self.causes), "cause"))
+            parts.append(wording.plural(len(self.causes.current), "cause"))
         else:
             if view.missed:
                 parts.append(f"+{view.missed:,} new")
@@ -187,8 +189,8 @@ class LogsPanel(Panel):
                 shown, lines = len(self.rows), self.rows.lines
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
             parts += filter(None, [self._found_text])
-            if self.causes:
-                parts.append(wording.plural(len(self.causes), "cause"))
+            if self.causes.current:
+                parts.append(wording.plural(len(self.causes.current), "cause"))
         told = " · ".join(parts)
         if told != self.border_subtitle and time.monotonic() - self._told_at >= every:
             self.border_subtitle, self._told_at = told, time.monotonic()
