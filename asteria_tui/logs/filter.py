@@ -130,6 +130,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return worker if not worker or worker.startswith("W-") else f"W-{worker}"
 
 
+EVERYTHING = Filter()
+"""What `logs` prints unless it is asked for less: scripts read it."""
+DEFAULT = Filter(sources=frozenset({"server", "worker", "access", "console"}))
+"""What people read: metrics are most of the lines and the least of what one reads."""
+
+
 def level_code(record: LogRecord) -> int:
     """The code of a record's level; one without a level counts as INFO."""
     return LEVELS.index(record.level) + 1 if record.level in LEVELS else 3

@@ -14,7 +14,7 @@ from msgspec import structs
 from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.cause import SourceMap
 from asteria_tui.logs.causes import Causes, TellingParts
-from asteria_tui.logs.filter import Filter, might_hold
+from asteria_tui.logs.filter import EVERYTHING, Filter, might_hold
 from asteria_tui.logs.follow import follow
 from asteria_tui.logs.history import Log
 from asteria_tui.logs.index import LineIndex
@@ -47,7 +47,7 @@ class Reader:
         """The lines that the last records to show begin with, the newest first."""
         self._index: LineIndex | None = None
         self._last = 0.0
-        self._is_everything = filter_ == Filter()
+        self._is_everything = filter_ == EVERYTHING
 
     def find(self, number: int) -> Iterator[None]:
         """Look for the last `number` records to show, in steps of some milliseconds each."""
@@ -175,7 +175,7 @@ async def records(
     written, within 0.1 s, through rotation and truncation. `known` are the (name, version) pairs of the server's
     models.
     """
-    filter_ = filter_ or Filter()
+    filter_ = filter_ or EVERYTHING
     pairs = list(known)
     readers = [Reader(log, filter_, pairs) for log in logs]
     if last is not None and filter_.since is None:
@@ -200,7 +200,7 @@ def causes(logs: Sequence[Log], sources: SourceMap | None = None, filter_: Filte
 
     Of `filter_` holds what concerns a cause: worker, model, since, and `grep` of its headline.
     """
-    filter_ = filter_ or Filter()
+    filter_ = filter_ or EVERYTHING
     seen = Causes(sources)
     for log in logs:
         reader = Reader(log, Filter(worker=filter_.worker, model=filter_.model, since=filter_.since))

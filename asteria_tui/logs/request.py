@@ -12,9 +12,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from asteria_tui.errors import ConfigError
 from asteria_tui.events import Cause, LogRecord, Predicted
 from asteria_tui.logs.cause import SourceMap
 from asteria_tui.logs.causes import Causes
+from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.history import Log
+from asteria_tui.logs.read import records as read
 
 _ACCESS = re.compile(r'\S+ "(?P<method>\S+) (?P<uri>.*) \S+" (?P<status>\d{1,3}) (?P<milliseconds>\d+)$')
 _SLACK = 0.25
@@ -45,6 +49,38 @@ def trace(records: Iterable[LogRecord], predicted: Predicted, sources: SourceMap
     shown = tuple(record for record in near if record in named or record is access or record in said)
     cause = None if predicted.is_good else _cause(said, predicted.at, sources)
     return Traced(worker=worker, access=access, records=shown, cause=cause)
+
+
+async def trace_request(
+    logs: Sequence[Log], request_id: str, answers: Iterable[Predicted], sources: SourceMap | None = None
+) -> Traced:
+    """What `logs` say of the request; `answers` are those that are known, of which a failed one must be.
+
+    Raises:
+        ConfigError: neither they nor the logs name it.
+    """
+    answer = next((one for one in answers if one.request_id == request_id), None)
+    if answer is None:
+        answer = find(
+            [record async for batch in read(logs, Filter(request=request_id)) for record in batch], request_id
+        )
+    if answer is None:
+        raise ConfigError(
+            f"no request {request_id} is known",
+            detail="it is neither among the last answers of this project nor in the log",
+            hint="`asteria-tui predict --json` shows the request_id of an answer; --run -1 looks into an earlier run",
+        )
+    return trace(await _around(logs, answer), answer, sources)
+
+
+async def _around(logs: Sequence[Log], answer: Predicted) -> list[LogRecord]:
+    """The records from a second before the request was sent to a second after its answer."""
+    found: list[LogRecord] = []
+    async for batch in read(logs, Filter(since=answer.at - answer.milliseconds / 1000 - 1)):
+        found += batch
+        if batch[-1].time and batch[-1].time > answer.at + 1:
+            break
+    return found
 
 
 def find(records: Iterable[LogRecord], request_id: str) -> Predicted | None:

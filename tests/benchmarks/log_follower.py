@@ -12,8 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from asteria_tui.events import Source
-from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.filter import DEFAULT
 from asteria_tui.logs.history import Log
 from asteria_tui.logs.read import records
 from asteria_tui.logs.rows import PAUSE, LogRows
@@ -22,12 +21,11 @@ from asteria_tui.logs.waker import Waker
 END = "the last line of the feed"
 SCREEN = 40
 PAINT_EVERY = 0.1
-NO_METRICS: frozenset[Source] = frozenset({"server", "worker", "access", "console"})
 
 
 async def screen(path: Path) -> None:
     """What `tui/panels/logs.py` does, but for the painting."""
-    rows, waker = LogRows(path, Filter(sources=NO_METRICS)), Waker(path.parent)
+    rows, waker = LogRows(path, DEFAULT), Waker(path.parent)
     reader, watching = waker.reader(), asyncio.create_task(waker.watch())
     painted_at, is_unshown = 0.0, False
     while True:

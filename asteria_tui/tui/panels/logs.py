@@ -15,6 +15,7 @@ from textual.widgets import Static
 from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.events import LogRecord
+from asteria_tui.logs.filter import DEFAULT
 from asteria_tui.logs.history import shown_log
 from asteria_tui.logs.rows import PAUSE, Change, LogRows
 from asteria_tui.logs.watch import KnownCauses
@@ -23,7 +24,7 @@ from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.causes_list import CausesList
-from asteria_tui.tui.widgets.filter_chips import DEFAULT, FilterChips, next_sources, text_of
+from asteria_tui.tui.widgets.filter_chips import FilterChips, next_sources, text_of
 from asteria_tui.tui.widgets.log_view import LogView
 from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
 
