@@ -298,9 +298,9 @@ class Session:
     def source_of(self, traceback: str, model: str | None) -> tuple[str, int] | None:
         """The file and line of the project that a traceback in the log came from; None if none is the project's."""
         from asteria_tui.archive.source_map import source_map
-        from asteria_tui.logs.cause import telling_frame
+        from asteria_tui.logs.cause import source_frame
 
-        frame = telling_frame(traceback, model, source_map(self.project))
+        frame = source_frame(traceback, model, source_map(self.project))
         return (frame.file, frame.line) if frame is not None and frame.is_project else None
 
 

@@ -9,13 +9,13 @@ from asteria_tui.logs.notify import Changes
 from asteria_tui.logs.tail import Tail
 
 PERIOD = 0.04
-"""Seconds between two looks at a file that is written to: a fast feed comes in batches, none waits longer."""
+"""Seconds between two reads of a file that is written to: a fast feed comes in batches, none waits longer."""
 
 
 async def follow(tails: Sequence[Tail]) -> AsyncIterator[tuple[Tail, bytes]]:
     """What is appended to files, as whole lines, in pieces of at most `tail.WINDOW` bytes or one line.
 
-    A piece without bytes says that the file has been silent for a period since its last piece. Never ends.
+    A piece without bytes means that the file has been silent for a period since its last piece. Never ends.
     """
     is_silent = dict.fromkeys(tails, True)
     changes = Changes(dict.fromkeys(tail.path.parent for tail in tails))

@@ -33,7 +33,7 @@ PIECE = CHUNK // 4
 
 _LEVEL_COLUMN = 32
 _RECORD_LINES = 1_000
-"""Lines that one record has at most, so that looking for its ends is bounded."""
+"""Lines that one record has at most, so that the search for its ends is bounded."""
 
 _CONTINUED_RUN = re.compile(rb"([\x01-\x0f])(\x00+)")
 
@@ -115,7 +115,7 @@ class LineIndex:
             self.close()
             raise TargetError(f"The log {path} cannot be read", str(error)) from error
         self.identity = (status.st_dev, status.st_ino)
-        """What tells the file that is open from any other one."""
+        """Which file is open, whatever its name is by now."""
         self._before: list[Chunk] = []
         self._after = [Chunk(self._start, number)]
         self.step_back()

@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 POLL = 0.08
-"""Seconds between two looks where nothing tells of changes."""
+"""Seconds between two checks where the system reports no changes."""
 
 CHECK = 1.0
-"""Seconds after which one looks anyway: a folder may have been replaced, a network share tells of nothing."""
+"""Seconds after which one checks anyway: a folder may have been replaced, and a network share reports nothing."""
 
 # IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF of <sys/inotify.h>.
 _CHANGES = 0x2 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 
 
 class Changes:
-    """Call `forget` before looking at the files, and `wait` when nothing was found."""
+    """Call `forget` before reading the files, and `wait` when nothing was found."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = [os.fsencode(folder) for folder in folders]
@@ -64,7 +64,7 @@ class Changes:
     def _watch(self) -> bool:
         """Whether the same folders are watched as before: what happened to others in between was not reported.
 
-        A folder that is not there, or on a system without such reports, is looked at every `CHECK` seconds.
+        A folder that is not there, or on a system without such reports, is checked every `CHECK` seconds.
         """
         # Adding a folder again gives the same number, unless another folder has its name by now.
         watches = [self._libc.inotify_add_watch(self._descriptor, folder, _CHANGES) for folder in self._folders]

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.cause import SourceMap
-from asteria_tui.logs.causes import Causes, TellingParts
+from asteria_tui.logs.causes import Causes, RelevantParts
 from asteria_tui.logs.filter import EVERYTHING, Filter, might_hold
 from asteria_tui.logs.follow import follow
 from asteria_tui.logs.history import Log
@@ -59,11 +59,11 @@ class Reader:
             self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
         hits = Hits(index, only, self._known, size=STEP)
-        looked_at = 0
+        checked = 0
         while len(self._found) < number:
-            for position in range(len(hits) - 1 - looked_at, -1, -1):
+            for position in range(len(hits) - 1 - checked, -1, -1):
                 line = hits[position]
-                looked_at += 1
+                checked += 1
                 if index.starts_record(line):
                     self._found.append(line)
                 if len(self._found) == number:
@@ -196,7 +196,7 @@ async def records(
 
 
 def causes(logs: Sequence[Log], sources: SourceMap | None = None, filter_: Filter | None = None) -> list[Cause]:
-    """The causes that `logs` tell, each once with its count, the newest last.
+    """The causes in `logs`, each once with its count, the newest last.
 
     Of `filter_` holds what concerns a cause: worker, model, since, and `grep` of its headline.
     """
@@ -206,14 +206,14 @@ def causes(logs: Sequence[Log], sources: SourceMap | None = None, filter_: Filte
         reader = Reader(log, Filter(worker=filter_.worker, model=filter_.model, since=filter_.since))
         if filter_.since is not None:
             reader.skip_to(filter_.since)
-        _tell(reader, seen)
-    said = Filter(grep=filter_.grep, not_=filter_.not_)
-    return [cause for cause in seen.rows if said.matches(LogRecord(time=None, text=cause.headline))]
+        _feed(reader, seen)
+    headlines = Filter(grep=filter_.grep, not_=filter_.not_)
+    return [cause for cause in seen.rows if headlines.matches(LogRecord(time=None, text=cause.headline))]
 
 
-def _tell(reader: Reader, seen: Causes) -> None:
+def _feed(reader: Reader, seen: Causes) -> None:
     """Feed `seen` with a log."""
-    parts = TellingParts(seen)
+    parts = RelevantParts(seen)
     while data := reader.tail.read():
         if part := parts.of(data):
             seen.feed(reader.parse(part))
@@ -235,7 +235,7 @@ def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _past(readers: Sequence[Reader], filter_: Filter, last: int | None) -> Iterator[LogRecord | None]:
-    """The past in the order of time; None where it was looked for without finding any."""
+    """The past in the order of time; None after a piece without any."""
     if last is not None and filter_.since is None:
         merged = _merged(readers, Reader.latest)
         yield from itertools.islice(merged, max(0, sum(reader.found for reader in readers) - last), None)

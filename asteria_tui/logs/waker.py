@@ -57,7 +57,7 @@ class Waker:
         return reader
 
     async def watch(self) -> None:
-        """Never ends by itself. Where the system reports no change, as on a network share, it looks once a second."""
+        """Never ends by itself. Where the system reports no change, as on a network share, it checks once a second."""
         from asteria_tui.logs.notify import Changes  # needs ctypes, for which no first paint waits
 
         # The folder of the link reports a new run.

@@ -1,4 +1,4 @@
-"""The causes of a running server, as its record file grows: what `up`, `predict` and the screen look at."""
+"""The causes of a running server, as its record file grows: what `up`, `predict` and the screen read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.cause import SourceMap
-from asteria_tui.logs.causes import Causes, TellingParts, key_of
+from asteria_tui.logs.causes import Causes, RelevantParts, key_of
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.tail import Tail
@@ -41,8 +41,8 @@ class CauseWatch:
         return Causes(self._sources())
 
     @functools.cached_property
-    def _parts(self) -> TellingParts:
-        return TellingParts(self._causes)
+    def _parts(self) -> RelevantParts:
+        return RelevantParts(self._causes)
 
     def poll(self) -> list[Cause]:
         """The causes that came or came again since the last call, oldest first."""

@@ -78,7 +78,7 @@ def past(path: Path) -> None:
     def visible() -> None:
         rows = LogRows(path, Filter(level="warn"))
         while len(rows) < SCREEN and not rows.is_complete:
-            rows.look()
+            rows.refresh()
         for row in range(len(rows) - SCREEN, len(rows)):
             rows.record(row)
         rows.close()

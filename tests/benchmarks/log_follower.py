@@ -29,7 +29,7 @@ async def screen(path: Path) -> None:
     reader, watching = waker.reader(), asyncio.create_task(waker.watch())
     painted_at, is_unshown = 0.0, False
     while True:
-        is_unshown |= bool(rows.look())
+        is_unshown |= bool(rows.refresh())
         if is_unshown and time.monotonic() - painted_at >= PAINT_EVERY:
             shown = [rows.record(row) for row in range(max(0, len(rows) - SCREEN), len(rows))]
             if END in shown[-1].text:

@@ -43,7 +43,7 @@ def logs(draw):
 
 
 def settled(rows):
-    while rows.look() or not rows.is_complete:
+    while rows.refresh() or not rows.is_complete:
         pass
 
 

@@ -78,7 +78,7 @@ class Reader:
 
     def look(self):
         kept = {row: self.rows.key(row) for row in {0, self.count // 2, self.count - 1} if 0 <= row < self.count}
-        change = self.rows.look()
+        change = self.rows.refresh()
         self.count = change.before + change.after + (0 if change.is_new else self.count)
         assert len(self.rows) == self.count
         if not change.is_new:
@@ -168,7 +168,7 @@ def test_each_line_of_a_record_is_a_row_of_its_own(tmp_path):
     file.write_text("".join(f"{line}\n" for line in lines))
     rows = LogRows(file, Filter())
     while not rows.is_complete:
-        rows.look()
+        rows.refresh()
     assert [rows.record(row).text for row in range(len(rows))] == ["boom", *lines[1:3], "after"]
     assert {rows.record(row).level for row in range(3)} == {"ERROR"}
     assert {rows.full_record(row).text for row in range(3)} == {"\n".join(["boom", *lines[1:3]])}

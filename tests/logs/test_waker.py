@@ -142,11 +142,11 @@ async def test_rows_read_on_with_each_wake_up_through_rotation_and_a_new_run(log
             if number == 100:
                 logs.file.rename(logs.file.with_suffix(".jsonl.1"))
         while len(rows) < 200:
-            if not rows.look() and rows.is_complete:
+            if not rows.refresh() and rows.is_complete:
                 await reader.wait()
         logs.begin_run()
         logs.write(b"new\n")
-        while not rows.look().is_new:
+        while not rows.refresh().is_new:
             await reader.wait()
     assert len(rows) == 1
     rows.close()

@@ -185,7 +185,7 @@ async def test_a_failure_opens_whole_with_the_log_around_it(opened, session):
 
 async def test_causes_stand_once_each_and_open(opened, session):
     write_log(session.project)
-    session.told = KnownCauses((CAUSE,))
+    session.known_causes = KnownCauses((CAUSE,))
     async with opened() as pilot:
         await pilot.press("t")
         await pilot.pause()
@@ -200,7 +200,7 @@ async def test_causes_stand_once_each_and_open(opened, session):
 async def test_causes_of_earlier_runs_stand_below_and_are_not_counted(opened, session):
     write_log(session.project)
     older = msgspec.structs.replace(CAUSE, message="'older'", last_at=NOW - 999)
-    session.told = KnownCauses((CAUSE,), (older,))
+    session.known_causes = KnownCauses((CAUSE,), (older,))
     async with opened() as pilot:
         await pilot.press("t")
         await pilot.pause()

@@ -39,7 +39,7 @@ def test_picture(snap_compare, session, name):
     if told:
         write_log(session.project)
     if told is FAILED:
-        session.told = KnownCauses((CAUSE,))
+        session.known_causes = KnownCauses((CAUSE,))
     session.replay(*told)
     theme = "asteria-light" if name.startswith("light") else ""
 

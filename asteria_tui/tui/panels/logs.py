@@ -68,12 +68,12 @@ class LogsPanel(Panel):
         self._workers: tuple[str, ...] = ()
         self._causes_at = 0.0
         self._unshown = 0
-        """Rows at the end that the view was not told of yet."""
-        self._shown_at = self._told_at = self._changed_at = 0.0
+        """Rows at the end that the view does not show yet."""
+        self._shown_at = self._stated_at = self._changed_at = 0.0
         self._reader = session.log_waker.reader()
         self._is_replaced = False
         self._jump: tuple[int, int] | None = None
-        """From which line, and in which direction, a match is looked for that is not known yet."""
+        """From which line, and in which direction, a match is searched that is not known yet."""
         self._has_wrapped = False
         self._find_text = ""
         self._anchor = 0
@@ -106,25 +106,25 @@ class LogsPanel(Panel):
         self._reader.wake()
 
     async def watch_log(self) -> None:
-        """Looks at the file for as long as the screen is there; never ends by itself."""
+        """Reads the file for as long as the screen is there; never ends by itself."""
         while True:
             if time.monotonic() < self.app.acted_at + AFTER_KEY:
                 await asyncio.sleep(AFTER_KEY)
-            if self._look(PAINT_EVERY):
+            if self._update(PAINT_EVERY):
                 self._changed_at = time.monotonic()
-            await self._look_at_causes()
+            await self._update_causes()
             await asyncio.sleep(PAUSE)
             await self._reader.wait(self._pause())
 
     def _pause(self) -> float | None:
-        """Seconds until the next look at the latest; None if only a change gives a reason for it."""
+        """Seconds until the next refresh at the latest; None if only a change gives a reason for it."""
         if self.rows is not None and not self.rows.is_complete:
             return 0.0
         if self._unshown:
             return PAINT_EVERY
         return COUNT_EVERY if time.monotonic() - self._changed_at < SETTLED_AFTER else None
 
-    def _look(self, patience: float = 0.0) -> bool:
+    def _update(self, patience: float = 0.0) -> bool:
         """Whether something came; `patience` is the seconds that it may wait to be painted with what comes next."""
         path = shown_log(self.session.project.logs_dir)
         if self.rows is None or self.rows.path != path or self._is_replaced:
@@ -133,9 +133,9 @@ class LogsPanel(Panel):
                 self.rows.close()
             self.rows = LogRows(path, self.filter, self._known)
             self.rows.find(self._find_text)
-            self._looked(self.rows)
+            self._refresh_rows(self.rows)
             self.view.show(self.rows)
-        change = self._looked(self.rows)
+        change = self._refresh_rows(self.rows)
         self._unshown += change.after
         if change.is_new:
             self._jump, self._anchor = None, 0
@@ -148,9 +148,9 @@ class LogsPanel(Panel):
         self._continue_jump()
         return bool(change)
 
-    def _looked(self, rows: LogRows) -> Change:
+    def _refresh_rows(self, rows: LogRows) -> Change:
         try:
-            return rows.look()
+            return rows.refresh()
         except ConfigError as error:  # a pattern that takes too long is given up, whichever it was
             self._find_text, self._jump = "", None
             rows.find("")
@@ -162,7 +162,7 @@ class LogsPanel(Panel):
             self.app.complain(error.title, error.hint)
             return Change(is_new=True)
 
-    async def _look_at_causes(self) -> None:
+    async def _update_causes(self) -> None:
         has_some = self.rows is not None and (self.rows.lines or self.causes != KnownCauses())
         if not has_some or time.monotonic() - self._causes_at < CAUSES_EVERY:
             return
@@ -177,7 +177,7 @@ class LogsPanel(Panel):
     # -- what is shown ------------------------------------------------------------------------------------------
 
     def _show_state(self, every: float = 0.0) -> None:
-        """What the border tells, where it told something else less than `every` seconds ago not yet."""
+        """The text of the border; one that changed less than `every` seconds ago stays for now."""
         view = self.view
         parts = []
         if self.shows_causes:
@@ -192,9 +192,9 @@ class LogsPanel(Panel):
             parts += filter(None, [self._found_text])
             if self.causes.current:
                 parts.append(wording.plural(len(self.causes.current), "cause"))
-        told = " · ".join(parts)
-        if told != self.border_subtitle and time.monotonic() - self._told_at >= every:
-            self.border_subtitle, self._told_at = told, time.monotonic()
+        text = " · ".join(parts)
+        if text != self.border_subtitle and time.monotonic() - self._stated_at >= every:
+            self.border_subtitle, self._stated_at = text, time.monotonic()
         is_empty = not self.shows_causes and not len(self.rows or ())
         self.set_class(is_empty, "-empty")
         if is_empty:
@@ -216,8 +216,8 @@ class LogsPanel(Panel):
             return "no match" if found.is_complete else "searching…"
         count = f"{len(found):,}{'' if found.is_complete else '+'}"
         number = found.number(self.rows.key(self.view.cursor)) if self.view.cursor < len(self.rows) else 0
-        told = f"{number:,} of {count} found" if number else f"{count} found"
-        return f"{told}, wrapped around" if self._has_wrapped and number else told
+        text = f"{number:,} of {count} found" if number else f"{count} found"
+        return f"{text}, wrapped around" if self._has_wrapped and number else text
 
     # -- actions ------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class LogsPanel(Panel):
         self.filter = msgspec.structs.replace(self.filter, **changes)
         if self.rows is not None:
             self.rows.set_filter(self.filter)
-            self._looked(self.rows)
+            self._refresh_rows(self.rows)
             self.view.show(self.rows)
         self._show_search()
 

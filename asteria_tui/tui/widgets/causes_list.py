@@ -41,9 +41,9 @@ class CausesList(OptionList):
 
 def _text(cause: Cause, *, is_older: bool) -> Content:
     """Two lines: what, how often; where, when."""
-    said = ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
+    headline = ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
     count = f"  \N{MULTIPLICATION SIGN}{cause.count}" if cause.count > 1 else ""
     where = f"{cause.frame.file}:{cause.frame.line} in {cause.frame.function}" if cause.frame else ""
-    told = "  ".join(filter(None, (where, cause.worker or "", cause.phase, wording.clock(cause.last_at)[:8])))
+    place = "  ".join(filter(None, (where, cause.worker or "", cause.phase, wording.clock(cause.last_at)[:8])))
     colour, weight = (DIMMED, DIMMED) if is_older else ("$text-error", "bold")
-    return Content.assemble((said, colour), (count, weight), "\n", (f"  {told}", DIMMED))
+    return Content.assemble((headline, colour), (count, weight), "\n", (f"  {place}", DIMMED))
