@@ -366,10 +366,6 @@ class Predicted(Event, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
 
 
-class LogBatch(Event, frozen=True, kw_only=True):
-    records: tuple[LogRecord, ...] = ()
-
-
 AnyEvent = (
     OperationStarted
     | OperationFinished
@@ -389,7 +385,6 @@ AnyEvent = (
     | SourcesChanged
     | MetricsSampled
     | Predicted
-    | LogBatch
 )
 
 Emit = Callable[[Event], None]

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,7 +22,6 @@ from asteria_tui import last_failure
 from asteria_tui.config import Project, TargetName
 from asteria_tui.errors import AsteriaError, BusyError, ExitCode
 from asteria_tui.events import (
-    Cause,
     Event,
     ModelsChanged,
     OperationFailed,
@@ -38,7 +36,8 @@ from asteria_tui.inference import answers
 from asteria_tui.state import State, reduce
 
 if TYPE_CHECKING:
-    from asteria_tui.logs.watch import CauseWatch
+    from asteria_tui.logs.waker import Waker
+    from asteria_tui.logs.watch import KnownCauses, RunWatch
     from asteria_tui.operations.base import Operation
     from asteria_tui.targets.target import Target
 
@@ -78,7 +77,6 @@ class Session:
         self.state = State()
         self._running: dict[str, Handle] = {}
         self._failed_stages: dict[str, StageFailed] = {}
-        self._watch: tuple[Path, CauseWatch] | None = None
         self._recent: collections.deque[Event] = collections.deque(maxlen=EVENTS_KEPT)
         self._queue: dict[object, Event] | None = None
         self._news = asyncio.Event()
@@ -92,6 +90,13 @@ class Session:
         from asteria_tui.targets.registry import open_target
 
         return open_target(self.project)
+
+    @cached_property
+    def log_waker(self) -> Waker:
+        """Wakes all that read the log of the current run, once somebody runs its `watch`."""
+        from asteria_tui.logs.waker import Waker
+
+        return Waker(self.project.logs_dir)
 
     # -- operations ---------------------------------------------------------------------------------------------
 
@@ -279,29 +284,23 @@ class Session:
                 handle.cancel()
                 self.start(handle.operation)
 
-    @property
-    def records_file(self) -> Path:
-        """Where the records of the last server lie, once it was started."""
-        from asteria_tui.logs.history import RECORDS_FILE
-
-        return self.project.logs_dir / RECORDS_FILE
-
-    async def causes(self) -> tuple[Cause, ...]:
-        """Every cause that the current log tells, each once, the newest last; read by a thread."""
+    @cached_property
+    def _run_watch(self) -> RunWatch:
         from asteria_tui.archive.source_map import source_map
-        from asteria_tui.logs.watch import CauseWatch
+        from asteria_tui.logs.watch import RunWatch
 
-        if self._watch is None or self._watch[0] != self.records_file:
-            watch = CauseWatch(self.project.logs_dir, lambda: source_map(self.project))
-            self._watch = (self.records_file, watch)
-        return tuple(await asyncio.to_thread(self._watch[1].rows))
+        return RunWatch(self.project.logs_dir, lambda: source_map(self.project))
+
+    async def causes(self) -> KnownCauses:
+        """The causes that the log names, read by a thread."""
+        return await asyncio.to_thread(self._run_watch.refresh)
 
     def source_of(self, traceback: str, model: str | None) -> tuple[str, int] | None:
         """The file and line of the project that a traceback in the log came from; None if none is the project's."""
         from asteria_tui.archive.source_map import source_map
-        from asteria_tui.logs.cause import telling_frame
+        from asteria_tui.logs.cause import source_frame
 
-        frame = telling_frame(traceback, model, source_map(self.project))
+        frame = source_frame(traceback, model, source_map(self.project))
         return (frame.file, frame.line) if frame is not None and frame.is_project else None
 
 

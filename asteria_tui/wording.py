@@ -59,7 +59,9 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def clock(at: float) -> str:
-    """The local time of day, to the millisecond."""
-    whole, millis = divmod(int(at * 1000), 1000)
+def clock(at: float | None) -> str:
+    """The local time of day, to the millisecond: `12:04:31.204`; as many blanks for a time that is not known."""
+    if not at:
+        return " " * 12
+    whole, millis = divmod(round(at * 1000), 1000)
     return f"{time.strftime('%H:%M:%S', time.localtime(whole))}.{millis:03}"

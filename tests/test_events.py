@@ -7,7 +7,7 @@ import json
 import pytest
 
 from asteria_tui import events
-from asteria_tui.events import Cause, Event, Frame, LogRecord, decode, encode
+from asteria_tui.events import Cause, Event, Frame, decode, encode
 
 CAUSE = Cause(exception="ValueError", message="boom", frame=Frame(file="handler.py", line=3, function="handle"))
 EVENTS: list[Event] = [
@@ -29,7 +29,6 @@ EVENTS: list[Event] = [
     events.MetricsSampled(metrics={"a": 1.0}),
     events.Predicted(model="m", status=503, milliseconds=2.0, cause=CAUSE),
     events.StoresCompared(),
-    events.LogBatch(records=(LogRecord(time=None, text="text"),)),
 ]
 
 

@@ -146,4 +146,4 @@ def test_memory_is_bounded():
 
 def test_what_concerns_no_state_changes_nothing():
     state = after(events.StageStarted(stage="package"))
-    assert reduce(state, events.LogBatch()) is state
+    assert reduce(state, events.Event()) is state

@@ -38,3 +38,13 @@ def test_sizes(count, text):
 )
 def test_an_answer_is_one_short_line(answer, text):
     assert wording.short(answer, 20) == text
+
+
+@pytest.mark.parametrize("millis", [0, 1, 204, 744, 745, 999])
+def test_a_time_of_day_has_the_very_milliseconds_of_the_log(millis):
+    # Most of these are no exact binary fractions.
+    assert all(
+        wording.clock((second * 1000 + millis) / 1000).endswith(f".{millis:03}")
+        for second in range(1_795_411_200, 1_795_411_260)
+    )
+    assert len(wording.clock(None)) == len(wording.clock(1.0))

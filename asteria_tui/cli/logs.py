@@ -8,7 +8,6 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
@@ -23,15 +22,15 @@ from asteria_tui.cli.run import cancel_on_signals
 from asteria_tui.cli.style import Style
 from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode, ServerError
-from asteria_tui.events import Cause, LogBatch, LogRecord, Predicted, Source, encode
+from asteria_tui.events import Cause, LogRecord, Source, encode
 from asteria_tui.inference.answers import recall
 from asteria_tui.logs.cause import folded
-from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.filter import EVERYTHING, Filter
 from asteria_tui.logs.history import Log, logs_in, run_of
-from asteria_tui.logs.read import causes, records
-from asteria_tui.logs.request import find, trace
+from asteria_tui.logs.read import Batch, causes, records
+from asteria_tui.logs.request import trace_request
 from asteria_tui.projects import open_project
-from asteria_tui.wording import duration
+from asteria_tui.wording import clock, duration
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 COLOURS = {"WARN": "33", "ERROR": "31", "FATAL": "31", "DEBUG": "2"}
@@ -79,7 +78,7 @@ def logs(
         level=level,
         worker=worker,
         model=model,
-        sources=_sources(source),
+        sources=_sources(source) or EVERYTHING.sources,
         grep=grep,
         not_=not_,
         since=_since(since),
@@ -127,30 +126,11 @@ def _of_run(project: Project, run: int) -> list[Log]:
 
 async def _print_request(project: Project, files: list[Log], request_id: str, options: Options) -> int:
     """What one request left: its access line, its worker's lines, its metrics, its traceback."""
-    named = [record async for batch in records(files, Filter(request=request_id)) for record in batch.records]
-    answer = next((one for one in recall(project.state_dir) if one.request_id == request_id), None)
-    answer = answer or find(named, request_id)
-    if answer is None:
-        raise ConfigError(
-            f"no request {request_id} is known",
-            detail="it is neither among the last answers of this project nor in the log",
-            hint="`asteria-tui predict --json` shows the request_id of an answer; --run -1 looks into an earlier run",
-        )
-    traced = trace(await _around(files, answer), answer, source_map(project))
-    _printer(options)(LogBatch(records=traced.records))
+    traced = await trace_request(files, request_id, recall(project.state_dir), source_map(project))
+    _printer(options)(traced.records)
     if traced.cause is not None:
         _print_causes([traced.cause], options)
     return ExitCode.DONE
-
-
-async def _around(files: list[Log], answer: Predicted) -> list[LogRecord]:
-    """The records from a second before the request was sent to a second after its answer."""
-    found: list[LogRecord] = []
-    async for batch in records(files, Filter(since=answer.at - answer.milliseconds / 1000 - 1)):
-        found += batch.records
-        if batch.records[-1].time and batch.records[-1].time > answer.at + 1:
-            break
-    return found
 
 
 def _sources(given: str) -> frozenset[Source]:
@@ -171,7 +151,7 @@ def _since(given: str | None) -> float | None:
     return time.time() - float(found[1]) * UNITS[found[2]]
 
 
-async def _print_all(batches: AsyncIterator[LogBatch], show: Callable[[LogBatch], None]) -> int:
+async def _print_all(batches: AsyncIterator[Batch], show: Callable[[Batch], None]) -> int:
     printing = asyncio.ensure_future(_print_batches(batches, show))
     cancel_on_signals(printing)
     with contextlib.suppress(asyncio.CancelledError):
@@ -180,19 +160,19 @@ async def _print_all(batches: AsyncIterator[LogBatch], show: Callable[[LogBatch]
     return ExitCode.INTERRUPTED
 
 
-async def _print_batches(batches: AsyncIterator[LogBatch], show: Callable[[LogBatch], None]) -> None:
+async def _print_batches(batches: AsyncIterator[Batch], show: Callable[[Batch], None]) -> None:
     async for batch in batches:
         show(batch)
 
 
-def _printer(options: Options) -> Callable[[LogBatch], None]:
+def _printer(options: Options) -> Callable[[Batch], None]:
     style = Style(sys.stdout)
 
-    def show(batch: LogBatch) -> None:
+    def show(batch: Batch) -> None:
         if options.json:
-            lines = [encode(record).decode() for record in batch.records]
+            lines = [encode(record).decode() for record in batch]
         else:
-            lines = [line(record, style) for record in batch.records]
+            lines = [line(record, style) for record in batch]
         sys.stdout.write("".join(f"{text}\n" for text in lines))
         sys.stdout.flush()
 
@@ -204,11 +184,6 @@ def line(record: LogRecord, style: Style) -> str:
     at = clock(record.time)
     level = style(f"{record.level:<5}", COLOURS.get(record.level, "0"))
     return f"{style.dim(at)} {level} {record.worker or '':<6} {record.source:<7} {record.text}"
-
-
-def clock(at: float | None) -> str:
-    """The local time of a record, to the millisecond."""
-    return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:12] if at else " " * 12  # noqa: DTZ006 as the server logs
 
 
 def _print_causes(found: list[Cause], options: Options) -> int:

@@ -1,1 +1,1 @@
-"""What TorchServe says: lines to records, records to causes, files of any size."""
+"""What TorchServe logs: lines to records, records to causes, files of any size."""

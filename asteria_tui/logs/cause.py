@@ -1,4 +1,4 @@
-"""What a traceback tells: the root exception and the line of the user's own source that it came from."""
+"""What a traceback means: the root exception and the line of the user's own source that it came from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from asteria_tui.events import Cause, Frame
 from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, Block
 
-# The head of a group within a group loses its margin before it is looked at.
+# The head of a group within a group loses its margin before it is compared.
 _HEADS = (HEAD, GROUP_HEAD, GROUP_HEAD.removeprefix("  + "))
 _FRAME = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
 _EXCEPTION = re.compile(r"(?P<exception>[^\s:]+)(?:: ?(?P<message>.*))?$")
@@ -71,11 +71,11 @@ def chain(text: str, locate: Locate) -> list[Raised]:
 
 
 def cause_of(block: Block, sources: SourceMap | None = None) -> Cause:
-    """The root cause that `block` tells."""
+    """The root cause in `block`."""
     locate = functools.partial((sources or SourceMap()).own, model=block.model)
     raised = chain(block.text, locate)
     root = raised[0] if raised else Raised("", "", [])
-    frame = _telling(raised)
+    frame = _source_frame(raised)
     start = block.stream == "stderr" and not block.phase and (frame is None or not frame.is_project)
     return Cause(
         exception=root.exception or "Traceback",
@@ -90,9 +90,9 @@ def cause_of(block: Block, sources: SourceMap | None = None) -> Cause:
     )
 
 
-def telling_frame(traceback: str, model: str | None, sources: SourceMap) -> Frame | None:
-    """The frame that tells most of a traceback: see `Cause.frame`."""
-    return _telling(chain(traceback, functools.partial(sources.own, model=model)))
+def source_frame(traceback: str, model: str | None, sources: SourceMap) -> Frame | None:
+    """The frame to show of a traceback: see `Cause.frame`."""
+    return _source_frame(chain(traceback, functools.partial(sources.own, model=model)))
 
 
 def folded(traceback: str) -> str:
@@ -161,9 +161,9 @@ def _raised(part: list[str], locate: Locate) -> Iterator[Raised]:
 def _plain(lines: list[str], locate: Locate) -> Raised:
     """One link of a chain: frames, then the exception with its message."""
     frames: list[Frame] = []
-    said: list[str] = []
+    raised_lines: list[str] = []
     for line in lines:
-        match = None if said else _FRAME.match(line)
+        match = None if raised_lines else _FRAME.match(line)
         if match is not None:
             own = locate(match["file"])
             frames.append(
@@ -174,19 +174,19 @@ def _plain(lines: list[str], locate: Locate) -> Raised:
                     is_project=own is not None,
                 )
             )
-        elif said or (line and not line[0].isspace() and line not in _HEADS):
-            said.append(line)
+        elif raised_lines or (line and not line[0].isspace() and line not in _HEADS):
+            raised_lines.append(line)
         elif frames and not frames[-1].code and not _MARKS.match(line):
             frames[-1] = msgspec.structs.replace(frames[-1], code=line.strip())
-    match = _EXCEPTION.match(said[0]) if said else None
+    match = _EXCEPTION.match(raised_lines[0]) if raised_lines else None
     if match is None:
-        return Raised(" ".join(said), "", frames)
-    message = "\n".join([match["message"] or "", *said[1:]]).rstrip()
+        return Raised(" ".join(raised_lines), "", frames)
+    message = "\n".join([match["message"] or "", *raised_lines[1:]]).rstrip()
     return Raised(match["exception"], message, frames)
 
 
-def _telling(chain_: list[Raised]) -> Frame | None:
-    """The innermost frame of the user's own source, looked for from the root on; else the root's innermost one."""
+def _source_frame(chain_: list[Raised]) -> Frame | None:
+    """The innermost frame of the user's own source, searched from the root on; else the root's innermost one."""
     own = (frame for raised in chain_ for frame in reversed(raised.frames) if frame.is_project)
     innermost = (raised.frames[-1] for raised in chain_ if raised.frames)
     return next(own, None) or next(innermost, None)

@@ -1,9 +1,9 @@
-"""The causes that a log tells, each once with its count: tracebacks, deaths, a server that cannot start."""
+"""The causes in a log, each once with its count: tracebacks, deaths, a server that cannot start."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -11,11 +11,11 @@ from asteria_tui.events import Cause, LogRecord, Phase
 from asteria_tui.logs.cause import SourceMap, cause_of
 from asteria_tui.logs.traceback import SILENCE, Block, Joiner
 
-# What the server itself says of a worker (WorkerThread.java of TorchServe 0.12.0, docs/torchserve.md section 6).
+# What the server itself logs about a worker (WorkerThread.java of TorchServe 0.12.0, docs/torchserve.md section 6).
 _STATE = re.compile(r"W-\d+-.* State change (\w+) -> (\w+)$")
 _RETRY = re.compile(r"Retry worker: \d+ in (\d+) seconds\.")
 _FAILED_AGAIN = "Auto recovery failed again"
-# What the worker raises after it has told the cause itself: `500 - Unknown exception` (model_service_worker.py).
+# What the worker raises after it has logged the cause itself: `500 - Unknown exception` (model_service_worker.py).
 _AFTERMATH = re.compile(r"5\d\d - (?:Unknown exception|System out of memory)$")
 _DIED = "Worker died"
 _DIED_MESSAGE = "no traceback: it was killed, ran out of memory or ended itself"
@@ -26,11 +26,11 @@ _DISCONNECTED = re.compile(r"(\d+) Worker disconnected\.")
 _CONNECTION_ENDED = ("BrokenPipeError", "ConnectionResetError")
 _WORKER_ERROR = "Backend worker error"
 _MODEL_DROPPED = re.compile(r"Failed to load model: (.+?)(?:\.mar)?$", re.MULTILINE)
-# What a server says that cannot start, on its console only (docs/torchserve.md section 6, "Start failures").
+# What a server prints that cannot start, on its console only (docs/torchserve.md section 6, "Start failures").
 _NO_START = re.compile(
     r"(?P<name>Invalid configuration|java not found|Unrecognized option|Error occurred during initialization of VM"
     r"|Error)(?::|,)?\s+(?P<message>\S.*)"
-    r'|(?:Exception in thread "main" )?(?:[\w$]+\.)+(?P<java>[\w$]+(?:Exception|Error)):? ?(?P<said>.*)'
+    r'|(?:Exception in thread "main" )?(?:[\w$]+\.)+(?P<java>[\w$]+(?:Exception|Error)):? ?(?P<text>.*)'
 )
 _CAUSED_BY = re.compile(r"^Caused by: .*: (.+)$", re.MULTILINE)
 _PHASES: dict[str, Phase] = {"WORKER_STARTED": "load", "WORKER_ERROR": "load", "WORKER_MODEL_LOADED": "inference"}
@@ -39,8 +39,8 @@ _VARIABLE = re.compile(
     r"0x[0-9a-f]+|\b[0-9a-f]{8}(?:-[0-9a-f]{4,12}){4}\b|\b[0-9a-f]{12,}\b|\d+(?:\.\d+)?", re.IGNORECASE
 )
 
-# What stands in every part of a log that tells a cause, or the retry after one.
-_TELLING = tuple(
+# One of these stands in every part of a log that holds a cause, or the retry after one.
+_SIGNS = tuple(
     b"Traceback (most|State change|Retry worker|Auto recovery|Failed to load|worker error|TooLongFrame".split(b"|")
 )
 _HEADING = 8_192
@@ -61,7 +61,7 @@ class Causes:
         self._reasons: dict[str, tuple[str, str]] = {}
         self._deaths: dict[str, Cause] = {}
         self._too_long: dict[str, str] = {}
-        """By thread of the server what it said of an answer, until it tells whose answer it was."""
+        """By thread of the server what it reported of an answer, until it names the worker."""
         self._cut_off: set[str] = set()
         """The workers whose connection the server closed."""
         self._now = 0.0
@@ -88,7 +88,7 @@ class Causes:
             if record.source == "server" and record.worker:
                 self._of_worker_thread(record, record.worker, changed)
             elif record.source == "server" and self._is_cut_off(record):
-                pass  # a worker's thread will tell of its death
+                pass  # the thread of the worker will report its death
             elif record.source == "server" and (dropped := _MODEL_DROPPED.match(record.text)):
                 self._add(_dropped(record, dropped[1]), changed)
             elif record.source == "console" and (match := _NO_START.match(record.text)):
@@ -130,7 +130,7 @@ class Causes:
         self._add(msgspec.structs.replace(cause, retry_in=self._retries.get(worker or "")), changed)
 
     def _is_cut_off(self, record: LogRecord) -> bool:
-        """Whether the server says that it could not take an answer, for which it leaves the worker."""
+        """Whether the server reports that it could not take an answer, for which it leaves the worker."""
         if too_long := _TOO_LONG.search(record.text):
             self._too_long[record.thread] = too_long[1].replace("\n", ". ")
         elif (gone := _DISCONNECTED.match(record.text)) and record.thread in self._too_long:
@@ -142,7 +142,7 @@ class Causes:
         return True
 
     def _of_worker_thread(self, record: LogRecord, worker: str, changed: dict[_Key, Cause]) -> None:
-        """Deaths, retries and recoveries, which the server tells on the thread of the worker."""
+        """Deaths, retries and recoveries, which the server reports on the thread of the worker."""
         text = record.text
         if state := _STATE.match(text):
             before, after = state.groups()
@@ -181,7 +181,7 @@ class Causes:
         for worker in [worker for worker, death in self._deaths.items() if death.last_at <= before]:
             death = self._deaths.pop(worker)
             if death.phase == "load" and self._has_traced_load(death.model):
-                continue  # Java stopped reading before the traceback came; an earlier one tells why
+                continue  # Java stopped reading before the traceback came; an earlier one says why
             self._add(msgspec.structs.replace(death, retry_in=self._retries.get(worker)), changed)
 
     def _has_traced_load(self, model: str | None) -> bool:
@@ -193,7 +193,7 @@ class Causes:
         if seconds is not None:
             self._retries[worker] = seconds
             newest = self.of_worker(worker)
-            # A worker survives what an inference raises; its death is told for itself.
+            # A worker survives what an inference raises; its death is reported by itself.
             if newest is not None and newest.phase != "inference":
                 self._set_retry(newest, seconds, changed)
             return
@@ -204,10 +204,10 @@ class Causes:
     def _set_retry(self, cause: Cause, seconds: float | None, changed: dict[_Key, Cause]) -> None:
         if cause.retry_in != seconds:
             cause = msgspec.structs.replace(cause, retry_in=seconds)
-            self._rows[_key(cause)] = changed[_key(cause)] = cause
+            self._rows[key_of(cause)] = changed[key_of(cause)] = cause
 
     def _add(self, cause: Cause, changed: dict[_Key, Cause]) -> None:
-        key = _key(cause)
+        key = key_of(cause)
         known = self._rows.get(key)
         if known is not None:
             cause = msgspec.structs.replace(
@@ -220,15 +220,15 @@ class Causes:
         self._rows[key] = changed[key] = cause
 
 
-def _key(cause: Cause) -> _Key:
+def key_of(cause: Cause) -> _Key:
     """What makes two causes the same one."""
     frame = cause.frame
     place = (frame.file, frame.line, frame.function) if frame else ()
     return (cause.exception, _VARIABLE.sub("#", cause.message), place, cause.model, cause.phase)
 
 
-class TellingParts:
-    """Leaves out the parts of a log of JSON records that cannot tell a cause, so that they need no parsing."""
+class RelevantParts:
+    """Leaves out the parts of a log of JSON records that cannot hold a cause, so that they need no parsing."""
 
     def __init__(self, causes_: Causes) -> None:
         self._causes = causes_
@@ -237,20 +237,12 @@ class TellingParts:
     def of(self, data: bytes) -> bytes:
         """What to parse of `data`, the next whole lines of the log; the lines before a traceback name its phase."""
         is_json = data.startswith(b'{"t":')
-        if is_json and not self._causes.is_waiting and not any(word in data for word in _TELLING):
+        if is_json and not self._causes.is_waiting and not any(word in data for word in _SIGNS):
             self._skipped = (self._skipped + data)[-_HEADING:]
             return b""
         before = self._skipped[self._skipped.find(b"\n") + 1 :]
         self._skipped = b""
         return before + data
-
-
-def causes(records: Iterable[LogRecord], sources: SourceMap | None = None) -> Iterator[Cause]:
-    """The causes that `records` tell, each once with its count, the newest last."""
-    seen = Causes(sources)
-    seen.feed(records)
-    seen.flush()
-    yield from seen.rows
 
 
 def _dropped(record: LogRecord, archive: str) -> Cause:
@@ -269,7 +261,7 @@ def _dropped(record: LogRecord, archive: str) -> Cause:
 
 
 def _no_start(record: LogRecord, match: re.Match[str], at: float) -> Cause:
-    message = (match["message"] or match["said"] or "").strip()
+    message = (match["message"] or match["text"] or "").strip()
     deeper = _CAUSED_BY.findall(record.text)
     return Cause(
         exception=match["name"] or match["java"],

@@ -56,7 +56,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     grep: str = ""
     not_: str = ""
     find: str = ""
-    """One more regular expression that must match: what is looked for among that which the others show."""
+    """One more regular expression that must match: what is searched among that which the others show."""
     since: float | None = None
     """Seconds since the epoch."""
     request: str = ""
@@ -83,12 +83,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_by_level_only(self) -> bool:
-        """Whether the level codes alone tell what to show."""
+        """Whether the level codes alone decide what to show."""
         return self == Filter(level=self.level)
 
     @property
     def is_by_origin_only(self) -> bool:
-        """Whether level, worker, model and source alone tell what to show."""
+        """Whether level, worker, model and source alone decide what to show."""
         return self == Filter(level=self.level, worker=self.worker, model=self.model, sources=self.sources)
 
     @property
@@ -130,13 +130,19 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return worker if not worker or worker.startswith("W-") else f"W-{worker}"
 
 
+EVERYTHING = Filter()
+"""What `logs` prints unless it is asked for less: scripts read it."""
+DEFAULT = Filter(sources=frozenset({"server", "worker", "access", "console"}))
+"""What people read: metrics are most of the lines and the least of what one reads."""
+
+
 def level_code(record: LogRecord) -> int:
     """The code of a record's level; one without a level counts as INFO."""
     return LEVELS.index(record.level) + 1 if record.level in LEVELS else 3
 
 
 def might_hold(data: bytes, needle: bytes) -> bool:
-    """Whether some record in `data` may hold `needle`: False spares looking at its lines."""
+    """Whether some record in `data` may hold `needle`: False spares reading its lines."""
     return needle in data or is_hiding(data)
 
 
@@ -147,8 +153,8 @@ def is_hiding(data: bytes) -> bool:
 
 
 def _literal(pattern: str) -> str:
-    """The longest plain text that everything that `pattern` matches must hold; empty when that is hard to tell."""
-    rest = _OPEN_PART.sub("\0", pattern)
-    if _HARD.search(rest):
+    """The longest plain text that everything that `pattern` matches must hold; empty when that is hard to know."""
+    plain = _OPEN_PART.sub("\0", pattern)
+    if _HARD.search(plain):
         return ""
-    return max(rest.split("\0"), key=len)
+    return max(plain.split("\0"), key=len)

@@ -2,7 +2,7 @@
 
 A worker's line is a record of its own, and the lines of several workers are mixed, so a traceback is followed through
 the lines of its thread, from its head to the line that ends it. Pieces of the log without the words of a head are
-looked through for these bytes only.
+searched for these bytes only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Fold(msgspec.Struct, gc=False, eq=False):
     last: int
     """The line of the last exception."""
     end: int
-    """The line after those that were looked at."""
+    """The line after those that were searched."""
     lines: array[int]
     """The further lines of it, in order."""
     is_folded: bool = True
@@ -162,10 +162,10 @@ class Folds:
 
     def _dissolve(self, inner: Fold, fold: Fold) -> None:
         """`inner` was found before the traceback that it is a part of; what it had too much is shown again."""
-        rest = array("q", (line for line in inner.lines if line not in fold))
+        others = array("q", (line for line in inner.lines if line not in fold))
         if inner.is_folded:
-            self._hits.show(rest)
-        for line in rest:
+            self._hits.show(others)
+        for line in others:
             if self._is_head(self._log.record(line, self._parser)) and not any(self._recent(line)):
                 self._begin(line)
 
@@ -179,7 +179,7 @@ class Folds:
 
 
 class _Growing:
-    """What tells whether a line of the same thread belongs to a fold."""
+    """What decides whether a line of the same thread belongs to a fold."""
 
     __slots__ = ("at", "origin", "traceback", "unseen")
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.notify import Changes
 from asteria_tui.logs.tail import Tail
 
 PERIOD = 0.04
-"""Seconds between two looks at a file that is written to: a fast feed comes in batches, none waits longer."""
+"""Seconds between two reads of a file that is written to: a fast feed comes in batches, none waits longer."""
 
 
 async def follow(tails: Sequence[Tail]) -> AsyncIterator[tuple[Tail, bytes]]:
     """What is appended to files, as whole lines, in pieces of at most `tail.WINDOW` bytes or one line.
 
-    A piece without bytes says that the file has been silent for a period since its last piece. Never ends.
+    A piece without bytes means that the file has been silent for a period since its last piece. Never ends.
     """
     is_silent = dict.fromkeys(tails, True)
     changes = Changes(dict.fromkeys(tail.path.parent for tail in tails))
@@ -36,30 +35,5 @@ async def follow(tails: Sequence[Tail]) -> AsyncIterator[tuple[Tail, bytes]]:
                 await changes.wait()
             else:
                 await asyncio.sleep(PERIOD)
-    finally:
-        changes.close()
-
-
-async def keep_current(index: LineIndex) -> AsyncIterator[bool]:
-    """Refresh `index` as its file grows, without end, in pieces that never block for long.
-
-    Gives True when lines were added, False when the file was replaced, so that all line numbers are new.
-    """
-    changes = Changes([index.path.parent])
-    end = index.end
-    try:
-        while True:
-            changes.forget()
-            is_same = index.refresh()
-            has_changed = not is_same or index.end != end
-            end = index.end
-            if has_changed:
-                yield is_same
-            if index.is_behind:
-                await asyncio.sleep(0)
-            elif has_changed:
-                await asyncio.sleep(PERIOD)
-            else:
-                await changes.wait()
     finally:
         changes.close()

@@ -63,7 +63,7 @@ def logs_in(folder: Path) -> list[Log]:
 
 
 def shown_log(folder: Path) -> Path:
-    """The log to look at: the records, or the console of a server that ended before its first one."""
+    """The log to show: the records, or the console of a server that ended before its first one."""
     records, console = folder / RECORDS_FILE, folder / CONSOLE_FILE
     has_records = _size(records) or records.with_name(f"{RECORDS_FILE}.1").exists()
     return records if has_records or not _size(console) else console

@@ -33,7 +33,7 @@ PIECE = CHUNK // 4
 
 _LEVEL_COLUMN = 32
 _RECORD_LINES = 1_000
-"""Lines that one record has at most, so that looking for its ends is bounded."""
+"""Lines that one record has at most, so that the search for its ends is bounded."""
 
 _CONTINUED_RUN = re.compile(rb"([\x01-\x0f])(\x00+)")
 
@@ -103,13 +103,21 @@ class LineIndex:
     def __init__(self, path: Path, number: int = 0, *, is_from_start: bool = False) -> None:
         """`number` is that of the line after the last one, or of the first one if the file is read from its start."""
         self.path = path
-        self._number = number
-        self._is_from_start = is_from_start
         self._descriptor = -1
-        self._start = self._scanned = 0
+        self._scanned = 0
         self.is_behind = False
-        """Whether the last refresh left something for the next one."""
-        self._open()
+        """Whether the last `grow` left something for the next one."""
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            status = os.fstat(self._descriptor)
+            self._start = 0 if is_from_start else self._line_start(status.st_size)
+        except OSError as error:  # a directory shows itself only when it is read
+            self.close()
+            raise TargetError(f"The log {path} cannot be read", str(error)) from error
+        self.identity = (status.st_dev, status.st_ino)
+        """Which file is open, whatever its name is by now."""
+        self._before: list[Chunk] = []
+        self._after = [Chunk(self._start, number)]
         self.step_back()
 
     @property
@@ -172,24 +180,11 @@ class LineIndex:
         self._start = start
         return True
 
-    def refresh(self) -> bool:
-        """Index what was appended, at most `PIECE` bytes of it: see `is_behind`.
-
-        False if the file was replaced, so that the index began anew.
-        """
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return True  # deleted, or about to be recreated: what is open stays readable
-        if (status.st_dev, status.st_ino) != self._identity or status.st_size < self.end_offset:
-            self.close()
-            self._open()
-            self.step_back()
-            return False
-        return self.grow()
-
     def grow(self) -> bool:
-        """Index what was appended to the file that is open, whatever its name is now; False if it was truncated."""
+        """Index what was appended to the file that is open, whatever its name is now, at most `PIECE` bytes of it.
+
+        See `is_behind`; False if the file was truncated.
+        """
         size = os.fstat(self._descriptor).st_size
         if size < self.end_offset:
             return False
@@ -198,47 +193,29 @@ class LineIndex:
         return True
 
     @property
-    def identity(self) -> tuple[int, int]:
-        """What tells the file that is open from any other one."""
-        return self._identity
-
-    @property
     def is_deleted(self) -> bool:
         """Whether the file has no name any more: closing it gives its space back."""
         return os.fstat(self._descriptor).st_nlink == 0
-
-    def level(self, line: int) -> int:
-        """The level code of a line; a further line of a record has the level of the record."""
-        chunk = self.chunk(line)
-        return chunk.levels[line - chunk.first] & ~CONTINUED
 
     def starts_record(self, line: int) -> bool:
         chunk = self.chunk(line)
         return not chunk.levels[line - chunk.first] & CONTINUED
 
-    def lines(self, first: int, count: int, limit: int = LINE_LIMIT + 1) -> list[bytes]:
-        """The lines from `first` on, without their ends, each cut after `limit` bytes."""
+    def lines(self, first: int, count: int) -> list[bytes]:
+        """The lines from `first` on, without their ends, each cut behind `LINE_LIMIT`: one byte shows that it was."""
         found: list[bytes] = []
         line, last = max(first, self.first), min(first + count, self.end)
         while line < last:
             chunk = self.chunk(line)
             mark, skipped = divmod(line - chunk.first, EVERY)
             end = chunk.marks[mark + 1] if mark + 1 < len(chunk.marks) else chunk.end
-            block = islice(self._scan(chunk.marks[mark], end, limit), skipped, skipped + last - line)
+            block = islice(self._scan(chunk.marks[mark], end), skipped, skipped + last - line)
             before = len(found)
             found += block
             if len(found) == before:
                 break  # the file was truncated under our hands
             line += len(found) - before
         return found
-
-    def full_line(self, line: int) -> bytes:
-        """One line, however long."""
-        return next(iter(self.lines(line, 1, limit=1 << 62)), b"")
-
-    def rest(self) -> bytes:
-        """What stands after the last line end: a line that is still being written, cut at `LINE_LIMIT`."""
-        return self._pread(self.end_offset, self.end_offset + LINE_LIMIT + 1)
 
     def bounds(self, line: int) -> tuple[int, int]:
         """The first line of the record that `line` belongs to, and the one after its last."""
@@ -270,19 +247,6 @@ class LineIndex:
             return self._after[bisect_right(self._after, line, key=lambda chunk: chunk.first) - 1]
         # These stand in falling order, so that the one before all others is appended.
         return self._before[bisect_left(self._before, -line, key=lambda chunk: -chunk.first)]
-
-    def _open(self) -> None:
-        try:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            status = os.fstat(self._descriptor)
-            self._start = 0 if self._is_from_start else self._line_start(status.st_size)
-        except OSError as error:  # a directory is told only by reading it
-            self.close()
-            raise TargetError(f"The log {self.path} cannot be read", str(error)) from error
-        self._identity = (status.st_dev, status.st_ino)
-        self._scanned = 0
-        self._before: list[Chunk] = []
-        self._after = [Chunk(self._start, self._number)]
 
     def _append(self, size: int) -> bool:
         """Index the next lines of a file of `size` bytes; False when the rest has no line end yet."""
@@ -329,9 +293,9 @@ class LineIndex:
             near = start
         return 0
 
-    def _scan(self, start: int, end: int, limit: int) -> Iterator[bytes]:
-        """The lines between two offsets, each cut after `limit` bytes."""
-        kept = b""
+    def _scan(self, start: int, end: int) -> Iterator[bytes]:
+        """The lines between two offsets, as `lines` gives them."""
+        kept, limit = b"", LINE_LIMIT + 1
         while start < end:
             data = self._pread(start, min(end, start + CHUNK))
             if not data:

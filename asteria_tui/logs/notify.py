@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 POLL = 0.08
-"""Seconds between two looks where nothing tells of changes."""
+"""Seconds between two checks where the system reports no changes."""
 
 CHECK = 1.0
-"""Seconds after which one looks anyway: a folder may have been replaced, a network share tells of nothing."""
+"""Seconds after which one checks anyway: a folder may have been replaced, and a network share reports nothing."""
 
 # IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF of <sys/inotify.h>.
 _CHANGES = 0x2 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 
 
 class Changes:
-    """Call `forget` before looking at the files, and `wait` when nothing was found."""
+    """Call `forget` before reading the files, and `wait` when nothing was found."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = [os.fsencode(folder) for folder in folders]
@@ -45,8 +45,10 @@ class Changes:
 
     async def wait(self) -> None:
         """Return when something has changed since `forget`, or may have."""
-        if not self._watch():
+        if self._descriptor < 0:
             await asyncio.sleep(POLL)
+            return
+        if not self._watch():
             return
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
@@ -60,11 +62,13 @@ class Changes:
             loop.remove_reader(self._descriptor)
 
     def _watch(self) -> bool:
-        """Whether every folder is watched, and was before: what happened in between is not told."""
-        if self._descriptor < 0:
-            return False
+        """Whether the same folders are watched as before: what happened to others in between was not reported.
+
+        A folder that is not there, or on a system without such reports, is checked every `CHECK` seconds.
+        """
         # Adding a folder again gives the same number, unless another folder has its name by now.
         watches = [self._libc.inotify_add_watch(self._descriptor, folder, _CHANGES) for folder in self._folders]
-        was_watched = watches == self._watches
-        self._watches = watches
-        return was_watched and min(watches, default=-1) >= 0
+        before, self._watches = self._watches, watches
+        for left in {*before} - {*watches}:
+            self._libc.inotify_rm_watch(self._descriptor, left)
+        return watches == before

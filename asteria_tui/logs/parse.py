@@ -46,7 +46,7 @@ _SOURCES: dict[str, Source] = {
     "MODEL_METRICS": "metrics",
 }
 ORIGIN = re.compile(rb'"th":"([^"]*","lg":"[^"]*)"')
-"""Thread and logger of a line of `JSON_LAYOUT`; nothing in a message looks so, for quotes are escaped there."""
+"""Thread and logger of a line of `JSON_LAYOUT`; nothing in a message has this form, for quotes are escaped there."""
 _STREAMS: dict[str, Stream] = {"stdout": "stdout", "stderr": "stderr"}
 # What Java prints outside of log4j: each line is a record of its own, not more of the one before.
 _PLAIN_TEXT = (
@@ -85,7 +85,7 @@ class Parser:
     """Parses the lines of one log in order; knows the pid of each worker and the record that is still open.
 
     `known` are the (name, version) pairs of the server's models: both may hold `_` and `-`, so a thread's name
-    alone does not tell where the one ends. `zone` is the server's time zone where it is not ours. `only_console`
+    alone does not show where the one ends. `zone` is the server's time zone where it is not ours. `only_console`
     leaves out what log4j wrote: those records stand in another file, too.
     """
 
@@ -152,27 +152,27 @@ class Parser:
         text = decoded(line)
         # A thread and a logger that were met before need no regular expression to be told apart again.
         if text[24:25] == "[":
-            head, _, said = text[32:].partition(" - ")
+            head, _, message = text[32:].partition(" - ")
             thread, _, logger = head.rpartition(" ")
             if (thread, logger) in self._templates and (at := self._epoch(text[:19], text[20:23])) is not None:
-                return self._build(at, text[25:30].rstrip(), thread, logger, sanitize(said))
+                return self._build(at, text[25:30].rstrip(), thread, logger, sanitize(message))
         match = _LINE.match(text)
         if match is not None:
-            second, millis, level, thread, logger, said = match.groups()
+            second, millis, level, thread, logger, message = match.groups()
             at = self._epoch(second, millis)
-            return self._build(at, level, thread, logger, sanitize(said)) if at is not None else None
+            return self._build(at, level, thread, logger, sanitize(message)) if at is not None else None
         match = _BARE.match(text)
         if match is not None:
-            second, millis, said = match.groups()
+            second, millis, message = match.groups()
             at = self._epoch(second, millis)
-            source: Source = "access" if _ACCESS.match(said) else "metrics"
-            return LogRecord(time=at, source=source, text=sanitize(said)) if at is not None else None
+            source: Source = "access" if _ACCESS.match(message) else "metrics"
+            return LogRecord(time=at, source=source, text=sanitize(message)) if at is not None else None
         level = plain_level(line)
         return LogRecord(time=None, level=level, source="console", text=sanitize(text)) if level else None
 
-    def origin(self, told: bytes) -> LogRecord:
-        """What all records have in common of which `told` is what `ORIGIN` finds in them."""
-        thread, logger = msgspec.json.decode(b'["%b"]' % told.replace(b'","lg":"', b'","'), type=tuple[str, str])
+    def origin(self, origin: bytes) -> LogRecord:
+        """What all records have in common of which `origin` is what `ORIGIN` finds in them."""
+        thread, logger = msgspec.json.decode(b'["%b"]' % origin.replace(b'","lg":"', b'","'), type=tuple[str, str])
         return self._templates.get((thread, logger)) or self._learn(thread, logger)
 
     def _printed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -216,10 +216,10 @@ class Parser:
         source = source_of(logger)
         match = _THREAD.match(thread)
         if match is not None:
-            port, rest, said = match.groups()
-            stream = _STREAMS.get(said, "") if source == "worker" else ""
-            name, _, number = rest.rpartition("_")
-            name, number = self.known.get(rest, (name or rest, number))
+            port, name_and_version, suffix = match.groups()
+            stream = _STREAMS.get(suffix, "") if source == "worker" else ""
+            name, _, number = name_and_version.rpartition("_")
+            name, number = self.known.get(name_and_version, (name or name_and_version, number))
             worker, model, version = f"W-{port}", sanitize(name), sanitize(number)
         if len(self._templates) >= _TEMPLATES:
             self._templates.clear()  # names without end must not fill the memory
@@ -277,10 +277,3 @@ def _mended(line: bytes) -> bytes:
     head = line[:LINE_LIMIT].decode(errors="ignore")
     head = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", head) if not re.search(r"(?:^|[^\\])(?:\\\\)+$", head) else head
     return f'{head}"}}'.encode()
-
-
-def records(lines: Iterable[bytes], parser: Parser | None = None) -> Iterator[LogRecord]:
-    """Every record of `lines`, each whole."""
-    parser = parser or Parser()
-    yield from parser.feed(lines)
-    yield from parser.flush()

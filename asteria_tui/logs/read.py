@@ -11,16 +11,18 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 
 from msgspec import structs
 
-from asteria_tui.events import Cause, LogBatch, LogRecord
+from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.cause import SourceMap
-from asteria_tui.logs.causes import Causes, TellingParts
-from asteria_tui.logs.filter import Filter, might_hold
+from asteria_tui.logs.causes import Causes, RelevantParts
+from asteria_tui.logs.filter import EVERYTHING, Filter, might_hold
 from asteria_tui.logs.follow import follow
 from asteria_tui.logs.history import Log
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.search import Hits
 from asteria_tui.logs.tail import Tail
+
+Batch = tuple[LogRecord, ...]
 
 BATCH = 500
 """Records of one batch at most: parsing them takes about 3 ms."""
@@ -45,7 +47,7 @@ class Reader:
         """The lines that the last records to show begin with, the newest first."""
         self._index: LineIndex | None = None
         self._last = 0.0
-        self._is_everything = filter_ == Filter()
+        self._is_everything = filter_ == EVERYTHING
 
     def find(self, number: int) -> Iterator[None]:
         """Look for the last `number` records to show, in steps of some milliseconds each."""
@@ -57,11 +59,11 @@ class Reader:
             self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
         hits = Hits(index, only, self._known, size=STEP)
-        looked_at = 0
+        checked = 0
         while len(self._found) < number:
-            for position in range(len(hits) - 1 - looked_at, -1, -1):
+            for position in range(len(hits) - 1 - checked, -1, -1):
                 line = hits[position]
-                looked_at += 1
+                checked += 1
                 if index.starts_record(line):
                     self._found.append(line)
                 if len(self._found) == number:
@@ -166,14 +168,14 @@ async def records(
     last: int | None = None,
     is_following: bool = False,
     known: Iterable[tuple[str, str]] = (),
-) -> AsyncIterator[LogBatch]:
+) -> AsyncIterator[Batch]:
     """The records of `logs` that `filter_` shows, in the order of their times, in batches of at most 500.
 
     `last` leaves out all but the last so many of the past ones; `is_following` goes on without end with what is
     written, within 0.1 s, through rotation and truncation. `known` are the (name, version) pairs of the server's
     models.
     """
-    filter_ = filter_ or Filter()
+    filter_ = filter_ or EVERYTHING
     pairs = list(known)
     readers = [Reader(log, filter_, pairs) for log in logs]
     if last is not None and filter_.since is None:
@@ -181,7 +183,7 @@ async def records(
             for _ in reader.find(last):
                 await asyncio.sleep(0)
     for batch in _batches(_past(readers, filter_, last)):
-        if batch.records:
+        if batch:
             yield batch
         await asyncio.sleep(0)
     if not is_following:
@@ -194,24 +196,24 @@ async def records(
 
 
 def causes(logs: Sequence[Log], sources: SourceMap | None = None, filter_: Filter | None = None) -> list[Cause]:
-    """The causes that `logs` tell, each once with its count, the newest last.
+    """The causes in `logs`, each once with its count, the newest last.
 
     Of `filter_` holds what concerns a cause: worker, model, since, and `grep` of its headline.
     """
-    filter_ = filter_ or Filter()
+    filter_ = filter_ or EVERYTHING
     seen = Causes(sources)
     for log in logs:
         reader = Reader(log, Filter(worker=filter_.worker, model=filter_.model, since=filter_.since))
         if filter_.since is not None:
             reader.skip_to(filter_.since)
-        _tell(reader, seen)
-    said = Filter(grep=filter_.grep, not_=filter_.not_)
-    return [cause for cause in seen.rows if said.matches(LogRecord(time=None, text=cause.headline))]
+        _feed(reader, seen)
+    headlines = Filter(grep=filter_.grep, not_=filter_.not_)
+    return [cause for cause in seen.rows if headlines.matches(LogRecord(time=None, text=cause.headline))]
 
 
-def _tell(reader: Reader, seen: Causes) -> None:
+def _feed(reader: Reader, seen: Causes) -> None:
     """Feed `seen` with a log."""
-    parts = TellingParts(seen)
+    parts = RelevantParts(seen)
     while data := reader.tail.read():
         if part := parts.of(data):
             seen.feed(reader.parse(part))
@@ -233,7 +235,7 @@ def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _past(readers: Sequence[Reader], filter_: Filter, last: int | None) -> Iterator[LogRecord | None]:
-    """The past in the order of time; None where it was looked for without finding any."""
+    """The past in the order of time; None after a piece without any."""
     if last is not None and filter_.since is None:
         merged = _merged(readers, Reader.latest)
         yield from itertools.islice(merged, max(0, sum(reader.found for reader in readers) - last), None)
@@ -257,14 +259,14 @@ def _merged(
     return (record for _, record in heapq.merge(*each, key=lambda timed: timed[0]))
 
 
-def _batches(records_: Iterable[LogRecord | None]) -> Iterator[LogBatch]:
+def _batches(records_: Iterable[LogRecord | None]) -> Iterator[Batch]:
     """At most `BATCH` records each; an empty one where there is only a None, so that others get their turn."""
     batch: list[LogRecord] = []
     for record in records_:
         if record is not None:
             batch.append(record)
         if len(batch) == BATCH or record is None:
-            yield LogBatch(records=tuple(batch))
+            yield tuple(batch)
             batch = []
     if batch:
-        yield LogBatch(records=tuple(batch))
+        yield tuple(batch)

@@ -64,7 +64,7 @@ class RotatedLog:
             self._parts.pop(0).close()
             self._has_oldest = True
         newest = self._parts[-1]
-        named = _identity(self.path)  # before the last look: a file that has lost its name is written to no more
+        named = _identity(self.path)  # before the last read: a file that has lost its name is written to no more
         if not newest.grow():
             return self._begin_anew()
         self.is_behind = newest.is_behind
@@ -78,7 +78,7 @@ class RotatedLog:
             self._parts.append(following)
             self.is_behind = True
         elif following is not None:
-            following.close()  # rotated again meanwhile: the next look finds it
+            following.close()  # rotated again meanwhile: the next refresh finds it
         return True
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class RotatedLog:
             part.close()
 
     def _open_older(self) -> bool:
-        """Open the part before the oldest that is open; False when there is none, or none can be told now."""
+        """Open the part before the oldest that is open; False when there is none, or none can be named now."""
         oldest = self._parts[0]
         number = None if self._has_oldest else self._number_of(oldest)
         if number is None:
@@ -107,7 +107,7 @@ class RotatedLog:
     def _begin_anew(self) -> bool:
         current = self._open(0)
         if current is None:
-            return True  # being replaced at this very moment: the next look finds it
+            return True  # being replaced at this very moment: the next refresh finds it
         self.close()
         self._parts, self._has_oldest = [current], False
         return False
@@ -119,7 +119,7 @@ class RotatedLog:
             return None
 
     def _number_of(self, part: LineIndex) -> int | None:
-        """The number in the name of a part, 0 for the newest; rotating only raises it, so it is looked for upwards."""
+        """The number in the name of a part, 0 for the newest; rotating only raises it, so the search goes upwards."""
         return next((n for n in (0, *self._numbers()) if _identity(self._named(n)) == part.identity), None)
 
     def _numbers(self) -> list[int]:

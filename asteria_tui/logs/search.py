@@ -22,7 +22,7 @@ _ORIGINS = 4096
 class Hits:
     """The numbers of the lines of `index` that `filter_` shows, in order.
 
-    It begins at the line `start`, usually the end: `step` looks at one more piece towards the beginning, `refresh` at
+    It begins at the line `start`, usually the end: `step` searches one more piece towards the beginning, `refresh`
     one more towards the end, each of about `size` bytes, so that a screen shows the first hits at once and the others
     as they are found. All lines of a record are hits. `known` are the (name, version) pairs of the server's models.
     """
@@ -63,22 +63,13 @@ class Hits:
         place = bisect_left(self, line)
         return place < len(self) and self[place] == line
 
-    def newest(self) -> Iterator[int]:
-        """The lines found so far, the last one first; goes on looking as long as it is asked."""
-        yield from reversed(self._after)
-        position = 0
-        while position < len(self._before) or self.step():
-            while position < len(self._before):
-                yield self._before[position]
-                position += 1
-
     @property
     def searched(self) -> tuple[int, int]:
-        """The first line that was looked at, and the one after the last."""
+        """The first line that was searched, and the one after the last."""
         return self._first, self._end
 
     def step(self) -> bool:
-        """Index or look at one more piece towards the beginning; False when there is none."""
+        """Index or search one more piece towards the beginning; False when there is none."""
         if self._first <= self.index.first:
             return self.index.step_back(max(PIECE, self._size))
         part = self.index.part(self._first - 1)
@@ -93,13 +84,13 @@ class Hits:
         return True
 
     def refresh(self) -> bool:
-        """Look at one more piece of the lines that the index has got since; False when there is none."""
+        """Search one more piece of the lines that the index has got since; False when there is none."""
         if self._end >= self.index.end:
             return False
         part = self.index.part(self._end)
         chunk = part.chunk(self._end)
         after = chunk.span_after(self._end, self._size)
-        # The last record may have become longer, so it is looked at again.
+        # The last record may have become longer, so it is searched again.
         first = max(self._start, part.bounds(self._end)[0])
         while self._after and self._after[-1] >= first:
             self._after.pop()

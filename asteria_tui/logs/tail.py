@@ -54,7 +54,7 @@ class Tail:
         if not data and (status is None or status.st_ino != self._inode):
             self.close()
             self.is_at_end = status is None
-            return self._rest()
+            return self._last_line()
         return self._whole(data)
 
     def close(self) -> None:
@@ -96,12 +96,12 @@ class Tail:
             self._partial_size += len(data)
             return b""
         whole = b"".join((*self._partial, data[:end])) if self._partial else data[:end]
-        rest = data[end:]
-        self._partial, self._partial_size = ([rest] if rest else []), len(rest)
+        left = data[end:]
+        self._partial, self._partial_size = ([left] if left else []), len(left)
         return whole
 
-    def _rest(self) -> bytes:
+    def _last_line(self) -> bytes:
         """The last line of a file that is gone, though it has no line end."""
-        rest = b"".join(self._partial)
+        line = b"".join(self._partial)
         self._partial, self._partial_size = [], 0
-        return rest + b"\n" if rest else b""
+        return line + b"\n" if line else b""

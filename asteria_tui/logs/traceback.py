@@ -1,4 +1,4 @@
-"""Tracebacks of interleaved workers joined again, and the root cause that each one tells.
+"""Tracebacks of interleaved workers joined again, each one whole.
 
 Every line that a worker prints is a record of its own, so tracebacks of several workers, and of the two streams of
 one, come torn. The algorithm is the one of docs/torchserve.md section 4, "Joining Python tracebacks".
@@ -27,7 +27,7 @@ _SET_BACK = 60.0
 """Seconds by which a record may be older than the ones before it; more than that, and the clock was set back."""
 _LINES = 5_000
 _GROUP_LINE = re.compile(r"\s+[|+]")
-# The line before a traceback tells what failed (model_service_worker.py and service.py of TorchServe 0.12.0).
+# The line before a traceback names what failed (model_service_worker.py and service.py of TorchServe 0.12.0).
 _HEADINGS: tuple[tuple[str, Phase], ...] = (
     ("Invoking custom service failed.", "inference"),
     ("Prediction error", "inference"),
@@ -57,7 +57,7 @@ class Block(msgspec.Struct, kw_only=True):
 
 
 class OpenTraceback:
-    """A traceback that is still being written: `feed` says whether a line belongs to it."""
+    """A traceback that is still being written: `feed` decides whether a line belongs to it."""
 
     def __init__(self, head: str) -> None:
         self._before = head

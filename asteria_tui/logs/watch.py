@@ -1,4 +1,4 @@
-"""The causes of a running server, as its record file grows: what `up` and `predict` look at while they wait."""
+"""The causes of a running server, as its record file grows: what `up`, `predict` and the screen read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.cause import SourceMap
-from asteria_tui.logs.causes import Causes, TellingParts
+from asteria_tui.logs.causes import Causes, RelevantParts, key_of
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.tail import Tail
 
 LOOK_BACK = 4 * 2**20
 """Bytes of the past that are read when a watch begins: enough for the last causes at any size of the file."""
+OLDER_KEPT = 50
+"""Causes of earlier runs that are remembered."""
 _READY = "WORKER_STARTED -> WORKER_MODEL_LOADED"
 
 
@@ -37,8 +41,8 @@ class CauseWatch:
         return Causes(self._sources())
 
     @functools.cached_property
-    def _parts(self) -> TellingParts:
-        return TellingParts(self._causes)
+    def _parts(self) -> RelevantParts:
+        return RelevantParts(self._causes)
 
     def poll(self) -> list[Cause]:
         """The causes that came or came again since the last call, oldest first."""
@@ -67,3 +71,40 @@ class CauseWatch:
                     self._ready_at[record.model] = record.time or 0.0
                 yield record
         yield from self._parser.flush()
+
+
+class KnownCauses(msgspec.Struct, frozen=True):
+    """Causes, each once, the newest last."""
+
+    current: tuple[Cause, ...] = ()
+    """Of the current run: since its server started."""
+    older: tuple[Cause, ...] = ()
+    """Of the runs before that were watched, but for those that have come again."""
+
+
+class RunWatch:
+    """The causes of the current run, whichever that is by now: each start of a server has a folder of its own."""
+
+    def __init__(self, logs: Path, sources: Callable[[], SourceMap]) -> None:
+        """`logs` is the link to the folder of the current run."""
+        self._logs = logs
+        self._sources = sources
+        self._run: Path | None = None
+        self._watch: CauseWatch | None = None
+        self._older: tuple[Cause, ...] = ()
+
+    def refresh(self) -> KnownCauses:
+        """What is known by now; reads what was written since the last call."""
+        run = self._logs.resolve()
+        if run != self._run or self._watch is None:
+            ended = self._watch.rows() if self._watch is not None else []
+            self._older = (*_without(self._older, ended), *ended)[-OLDER_KEPT:]
+            self._run, self._watch = run, CauseWatch(run, self._sources)
+        current = self._watch.rows()
+        return KnownCauses(tuple(current), _without(self._older, current))
+
+
+def _without(causes: tuple[Cause, ...], others: list[Cause]) -> tuple[Cause, ...]:
+    """Those causes that are none of the others."""
+    same = {key_of(cause) for cause in others}
+    return tuple(cause for cause in causes if key_of(cause) not in same)

@@ -116,6 +116,7 @@ class AsteriaApp(Host):
         self.session.restore()
         self.show()
         self.run_later(self._consume())
+        self.run_later(self.session.log_waker.watch())
         self.run_later(logs.watch_log())
         if self.up_first:
             self.do_up()

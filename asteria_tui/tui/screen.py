@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -211,10 +212,12 @@ class Workbench(MovableBorders):
 
         self.app.push_screen(Reader(title, text, plain, source=source), closed)
 
-    def on_log_view_opened(self, event: LogView.Opened) -> None:
+    async def on_log_view_opened(self, event: LogView.Opened) -> None:
         """The source line of a traceback that is shown as one row; else the record, with the way to that line."""
         record = event.record
-        source = self.app.session.source_of(event.traceback, record.model) if event.traceback else None
+        source = None
+        if event.traceback:
+            source = await asyncio.to_thread(self.app.session.source_of, event.traceback, record.model)
         if source is not None and event.is_head:
             self.app.edit(*source)
         else:

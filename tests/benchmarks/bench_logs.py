@@ -17,7 +17,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -25,6 +24,7 @@ import psutil
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.rows import LogRows
 from asteria_tui.logs.search import Hits
 from tests.benchmarks.measure import interleaved, measure, print_table
 
@@ -76,7 +76,12 @@ def past(path: Path) -> None:
     whole.note = f"{LINES / whole.median / 1e6:.1f} million lines a second"
 
     def visible() -> None:
-        list(islice(Hits(indexed, Filter(level="warn")).newest(), SCREEN))
+        rows = LogRows(path, Filter(level="warn"))
+        while len(rows) < SCREEN and not rows.is_complete:
+            rows.refresh()
+        for row in range(len(rows) - SCREEN, len(rows)):
+            rows.record(row)
+        rows.close()
 
     def found() -> None:
         hits = Hits(indexed, Filter(grep=NEEDLE))
@@ -86,7 +91,7 @@ def past(path: Path) -> None:
     calls: dict[str, Callable[[], object]] = {
         "tail -n 40": lambda: quiet("tail", f"-n{SCREEN}", str(path)),
         "open at the end, read a screen": lambda: LineIndex(path).lines(-SCREEN, SCREEN),
-        "filter by level, a screen": visible,
+        "open, filter by level, read a screen": visible,
         "grep -c": lambda: quiet("grep", "-c", NEEDLE, str(path)),
         "search all of it": found,
     }
@@ -136,7 +141,7 @@ def follow(folder: Path) -> None:
         "tail -f": ["tail", "-f", str(path)],
         "less +F": ["less", "+F", str(path)],
         "lnav": ["lnav", str(path)],
-        "index and visible records (the screen)": [*python, "screen", str(path)],
+        "rows and visible records (the screen)": [*python, "screen", str(path)],
         "full records (logs -f --json)": [*python, "records", str(path)],
     }
     print(f"\nfollow {RATE:,} lines/s for {SECONDS} s: CPU of a core, memory, how long after the end the end was seen")

@@ -12,30 +12,37 @@ import sys
 import time
 from pathlib import Path
 
-from asteria_tui.logs.follow import keep_current
+from asteria_tui.logs.filter import DEFAULT
 from asteria_tui.logs.history import Log
-from asteria_tui.logs.index import LineIndex
-from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.read import records
+from asteria_tui.logs.rows import PAUSE, LogRows
+from asteria_tui.logs.waker import Waker
 
 END = "the last line of the feed"
 SCREEN = 40
+PAINT_EVERY = 0.1
 
 
 async def screen(path: Path) -> None:
-    index = LineIndex(path)
-    parser = Parser()
-    async for _ in keep_current(index):
-        if index.is_behind:
-            continue
-        rows = [index.record(line, parser) for line in range(max(index.first, index.end - SCREEN), index.end)]
-        if END in rows[-1].text:
-            return
+    """What `tui/panels/logs.py` does, but for the painting."""
+    rows, waker = LogRows(path, DEFAULT), Waker(path.parent)
+    reader, watching = waker.reader(), asyncio.create_task(waker.watch())
+    painted_at, is_unshown = 0.0, False
+    while True:
+        is_unshown |= bool(rows.refresh())
+        if is_unshown and time.monotonic() - painted_at >= PAINT_EVERY:
+            shown = [rows.record(row) for row in range(max(0, len(rows) - SCREEN), len(rows))]
+            if END in shown[-1].text:
+                break
+            painted_at, is_unshown = time.monotonic(), False
+        await asyncio.sleep(PAUSE)
+        await reader.wait(0 if not rows.is_complete else PAINT_EVERY if is_unshown else None)
+    watching.cancel()
 
 
 async def all_records(path: Path) -> None:
     async for batch in records([Log(path)], is_following=True):
-        if END in batch.records[-1].text:
+        if END in batch[-1].text:
             return
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from asteria_tui.events import Frame, LogRecord
 from asteria_tui.logs.cause import SourceMap, cause_of, folded
-from asteria_tui.logs.causes import Causes, causes
-from asteria_tui.logs.parse import records
+from asteria_tui.logs.causes import Causes
 from asteria_tui.logs.traceback import Block
+from tests.logs.whole import causes, records
 
 SAMPLES = Path(__file__).parent / "samples"
 UNPACKED = "/srv/demo/tmp/models/0123456789abcdef0123456789abcdef"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.filter import Filter, level_codes, might_hold
-from asteria_tui.logs.parse import records
+from tests.logs.whole import records
 
 SAMPLES = Path(__file__).parent / "samples"
 LINES = (SAMPLES / "server.jsonl").read_bytes().splitlines()

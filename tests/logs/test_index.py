@@ -1,6 +1,5 @@
 """The index gives back every line, its level and its record, however the file was written."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,11 @@ from hypothesis import strategies as st
 
 from asteria_tui.errors import TargetError
 from asteria_tui.logs import index as module
-from asteria_tui.logs.filter import LEVELS, Filter
-from asteria_tui.logs.follow import keep_current
+from asteria_tui.logs.filter import CONTINUED, LEVELS, Filter
 from asteria_tui.logs.index import LineIndex
-from asteria_tui.logs.parse import Parser, records
+from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.search import Hits
+from tests.logs.whole import records
 
 SAMPLES = Path(__file__).parent / "samples"
 HEADER = b"2026-11-23T03:08:45,821 [WARN ] main a.B - "
@@ -41,14 +40,19 @@ def complete(path):
 
 def grown(index):
     """Whether `index` is still of the same file, with all that was appended."""
-    is_same = index.refresh()
+    is_same = index.grow()
     while index.is_behind:
-        is_same &= index.refresh()
+        is_same &= index.grow()
     return is_same
 
 
+def level(index, line):
+    chunk = index.chunk(line)
+    return chunk.levels[line - chunk.first] & ~CONTINUED
+
+
 def all_lines(index):
-    return index.lines(index.first, index.end - index.first, 1 << 30)
+    return index.lines(index.first, index.end - index.first)
 
 
 @pytest.mark.parametrize("chunk", [200, 5_000, 1 << 20])
@@ -68,7 +72,7 @@ def test_every_line_is_found_again(tmp_path_factory, chunk, lines, split):
         assert all_lines(index) == lines
         assert index.is_complete
         numbers = range(index.first, index.end)
-        assert [index.lines(number, 1, 1 << 30) for number in numbers] == [[line] for line in lines]
+        assert [index.lines(number, 1) for number in numbers] == [[line] for line in lines]
         assert [index.starts_record(n) for n in numbers] == _starts(lines)
         index.close()
 
@@ -103,47 +107,28 @@ def test_records_of_the_index_are_those_of_the_parser(name, small_chunks):
 def test_levels_are_those_of_the_records(small_chunks):
     index = complete(SAMPLES / "init_console.txt")
     for line in range(index.first, index.end):
-        level = index.record(line, Parser()).level
-        assert index.level(line) == LEVELS.index(level) + 1
+        assert level(index, line) == LEVELS.index(index.record(line, Parser()).level) + 1
 
 
 @pytest.mark.parametrize("chunk", [100, 1000, 1 << 20])
-def test_a_line_of_megabytes_is_shown_cut_and_read_whole(tmp_path, monkeypatch, chunk):
+def test_a_line_of_megabytes_is_read_cut(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(module, "CHUNK", chunk)
     monkeypatch.setattr(module, "PIECE", chunk)
+    monkeypatch.setattr(module, "LINE_LIMIT", 60_000)
     path = tmp_path / "log"
     giant = HEADER + b"x" * 100_000
     path.write_bytes(b"before\n" + giant + b"\nafter\n")
     index = complete(path)
-    assert index.lines(-3, 3, limit=10) == [b"before", giant[:10], b"after"]
-    assert index.full_line(-2) == giant
-    assert index.level(-2) == LEVELS.index("WARN") + 1
+    assert index.lines(-3, 3) == [b"before", giant[:60_001], b"after"]
+    assert level(index, -2) == LEVELS.index("WARN") + 1
     with path.open("ab") as file:
         file.write(giant)
         file.flush()
         assert grown(index)
         assert index.end == 0
-        assert index.rest() == giant[: len(index.rest())]
         file.write(b"\nend\n")
     assert grown(index)
-    assert [index.full_line(0), index.full_line(1)] == [giant, b"end"]
-
-
-@pytest.mark.parametrize("replace", ["truncate", "rotate"])
-def test_a_replaced_file_begins_anew(tmp_path, replace):
-    path = tmp_path / "log"
-    path.write_bytes(b"one\ntwo\n")
-    index = complete(path)
-    if replace == "rotate":
-        path.rename(tmp_path / "log.1")
-    else:
-        os.truncate(path, 0)
-    path.write_bytes(b"new\n")
-    assert not index.refresh()
-    assert all_lines(index) == [b"new"]
-    path.unlink()
-    assert grown(index)
-    assert all_lines(index) == [b"new"]
+    assert index.lines(0, 2) == [giant[:60_001], b"end"]
 
 
 FILTERS = [
@@ -174,7 +159,6 @@ def test_hits_are_the_lines_of_the_records_that_match(name, filter_, small_chunk
     wanted = [n for n in range(index.first, index.end) if filter_.matches(index.record(n, Parser()))]
     assert list(hits) == wanted
     assert len(hits) == len(wanted)
-    assert list(Hits(index, filter_).newest()) == wanted[::-1]
 
 
 @pytest.mark.parametrize("filter_", FILTERS, ids=repr)
@@ -202,25 +186,6 @@ def test_a_model_is_told_by_its_name_and_version_wherever_they_part(tmp_path, kn
     assert len(hits) == 3 * len(known)
 
 
-async def test_an_index_is_kept_current_while_its_file_grows_and_is_replaced(tmp_path, small_chunks):
-    path = tmp_path / "log"
-    path.write_bytes(b"")
-    index = LineIndex(path)
-    lines = [HEADER + b"%d" % number for number in range(300)]
-    told = []
-    path.write_bytes(b"".join(line + b"\n" for line in lines))
-    async for is_same in keep_current(index):
-        told.append(is_same)
-        if not is_same:
-            break
-        if index.end == len(lines):
-            assert all_lines(index) == lines
-            path.rename(tmp_path / "log.1")
-            path.write_bytes(b"new\n")
-    assert all_lines(index) == [b"new"]
-    assert len(told) > 2
-
-
 def test_hits_grow_with_the_file(tmp_path, small_chunks):
     path = tmp_path / "log"
     path.write_bytes(b"")
@@ -229,7 +194,7 @@ def test_hits_grow_with_the_file(tmp_path, small_chunks):
     for number in range(100):
         with path.open("ab") as file:
             file.write(HEADER + (b"even" if number % 2 == 0 else b"odd") + b"\nmore\n")
-        index.refresh()
+        index.grow()
         hits.refresh()
     assert [line // 2 for line in hits] == [n for n in range(0, 100, 2) for _ in range(2)]
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asteria_tui.logs.parse import Parser, records
+from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.text import CUT_MARK, LINE_LIMIT, sanitize
+from tests.logs.whole import records
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -11,7 +11,7 @@ from asteria_tui.errors import ConfigError
 from asteria_tui.logs import read
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.history import Log
-from asteria_tui.logs.parse import records as parsed
+from tests.logs.whole import records as parsed
 
 SAMPLES = Path(__file__).parent / "samples"
 SERVER = SAMPLES / "server.jsonl"
@@ -27,7 +27,7 @@ FILTERS = [
 
 
 async def all_of(*logs, filter_=None, **options):
-    batches = [batch.records async for batch in read.records(logs, filter_, **options)]
+    batches = [batch async for batch in read.records(logs, filter_, **options)]
     assert all(1 <= len(batch) <= read.BATCH for batch in batches)
     return [record for batch in batches for record in batch]
 
@@ -101,7 +101,7 @@ async def test_following_loses_nothing_while_the_file_is_rotated_and_truncated(t
     written = 0
     async with asyncio.timeout(30):
         async for batch in _following(path, pieces[0]):
-            found += batch.records
+            found += batch
             if len(found) < sum(map(len, pieces[: written + 1])):
                 continue
             written += 1
@@ -146,7 +146,7 @@ async def test_following_survives_that_its_folder_is_replaced(tmp_path):
 
 async def _collect(path, found):
     async for batch in read.records([Log(path)], is_following=True):
-        found += [record.text for record in batch.records]
+        found += [record.text for record in batch]
 
 
 async def _until(is_so):
@@ -161,7 +161,7 @@ async def test_following_goes_on_where_the_last_records_end(tmp_path):
     found = []
     async with asyncio.timeout(30):
         async for batch in read.records([Log(path)], last=1, is_following=True):
-            found += [record.text for record in batch.records]
+            found += [record.text for record in batch]
             if len(found) == 1:
                 with path.open("ab") as file:
                     file.write(head + b"three\nmore of it\n")

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
-from asteria_tui.logs.parse import records
-from asteria_tui.logs.request import find, trace
+from asteria_tui.logs.history import Log
+from asteria_tui.logs.request import find, trace, trace_request
+from tests.logs.whole import records
 
 SAMPLES = Path(__file__).parent / "samples"
 RECORDS = list(records((SAMPLES / "server.jsonl").read_bytes().splitlines()))
@@ -37,3 +41,13 @@ def test_a_request_that_another_model_answered_is_not_found():
 
 def test_an_id_that_the_log_does_not_name_is_not_found():
     assert find(RECORDS, "0000") is None
+
+
+async def test_a_request_is_traced_in_the_logs_with_or_without_its_answer():
+    logs = [Log(SAMPLES / "server.jsonl")]
+    found = await trace_request(logs, ID, [])
+    assert found.access.text.endswith('"POST /predictions/flaky HTTP/1.1" 200 31')
+    failed = Predicted(at=1795411320.31, model="flaky", status=503, milliseconds=8.0, request_id="no-such-id")
+    assert (await trace_request(logs, "no-such-id", [failed])).cause.exception == "ZeroDivisionError"
+    with pytest.raises(ConfigError, match="no request no-such-id is known"):
+        await trace_request(logs, "no-such-id", [])

@@ -17,6 +17,7 @@ from asteria_tui import events
 from asteria_tui.config import load
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Cause, Event, Frame
+from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.operations.predict import Predict
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
@@ -117,7 +118,7 @@ class ReplayedSession(Session):
             super().__init__(project)
         self.asked: list[tuple] = []
         self.hold: asyncio.Event | None = None
-        self.told: tuple[Cause, ...] = ()
+        self.known_causes = KnownCauses()
 
     def replay(self, *batches):
         for event in batches:
@@ -139,7 +140,7 @@ class ReplayedSession(Session):
         return (operation.name, *(value for value in operation.parameters().values() if value not in {None, "own"}))
 
     async def causes(self):
-        return self.told
+        return self.known_causes
 
 
 @pytest.fixture(autouse=True)
@@ -249,8 +250,8 @@ async def settle(pilot: Pilot) -> None:
         await pilot.pause(0.01)
     await pilot.pause(0.05)
     pilot.app.show()
-    pilot.app.workbench.logs._look()
-    await pilot.app.workbench.logs._look_at_causes()
+    pilot.app.workbench.logs._update()
+    await pilot.app.workbench.logs._update_causes()
     await pilot.pause()
 
 

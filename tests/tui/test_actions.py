@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from textual.events import Key
 from textual.widgets import Input, OptionList, Select
 
 from asteria_tui import events
+from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.tui.actions import ACTIONS, BY_ID, FOOTERS, ActionContext, keys_page
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.panels.logs import LogsPanel
@@ -20,7 +22,7 @@ from asteria_tui.tui.widgets.footer import Footer
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.jump import Jump
 from tests.conftest import ROOT
-from tests.tui.conftest import CAUSE, FAILED, RUNNING, settle, write_log
+from tests.tui.conftest import CAUSE, FAILED, NOW, RUNNING, settle, write_log
 
 OWNERS = {"app": AsteriaApp, "screen": Workbench, "pipeline": Workbench, "logs": LogsPanel, "request": RequestPanel}
 
@@ -183,7 +185,7 @@ async def test_a_failure_opens_whole_with_the_log_around_it(opened, session):
 
 async def test_causes_stand_once_each_and_open(opened, session):
     write_log(session.project)
-    session.told = (CAUSE,)
+    session.known_causes = KnownCauses((CAUSE,))
     async with opened() as pilot:
         await pilot.press("t")
         await pilot.pause()
@@ -193,6 +195,24 @@ async def test_causes_stand_once_each_and_open(opened, session):
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, Reader)
+
+
+async def test_causes_of_earlier_runs_stand_below_and_are_not_counted(opened, session):
+    write_log(session.project)
+    older = msgspec.structs.replace(CAUSE, message="'older'", last_at=NOW - 999)
+    session.known_causes = KnownCauses((CAUSE,), (older,))
+    async with opened() as pilot:
+        await pilot.press("t")
+        await pilot.pause()
+        options = pilot.app.screen.query_one(OptionList)
+        prompts = [options.get_option_at_index(place).prompt for place in range(options.option_count)]
+        assert ["older" in str(prompt) for prompt in prompts] == [False, True]
+        assert "$text-error" in str(prompts[0].spans)
+        assert "$text-error" not in str(prompts[1].spans)
+        assert str(pilot.app.workbench.logs.border_subtitle) == "1 cause"
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert "older" in pilot.app.screen.plain
 
 
 async def test_the_command_log_copies_a_command(opened, session):

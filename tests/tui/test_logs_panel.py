@@ -166,7 +166,7 @@ async def test_a_match_that_is_not_known_yet_is_gone_to_when_it_is(opened, sessi
     async with opened() as pilot:
         panel = pilot.app.workbench.logs
         with monkeypatch.context() as patch:
-            patch.setattr("asteria_tui.tui.log_rows.BUDGET", 0)
+            patch.setattr("asteria_tui.logs.rows.BUDGET", 0)
             await pilot.press("3", "ctrl+f", *"00007")
             assert "searching…" in str(panel.border_subtitle)
             assert panel.view.cursor == 499

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asteria_tui.events import StageProgressed, StageStarted
+from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.preferences import Settings
 from tests.tui.conftest import CAUSE, FAILED, RUNNING, settle, write_log
@@ -38,7 +39,7 @@ def test_picture(snap_compare, session, name):
     if told:
         write_log(session.project)
     if told is FAILED:
-        session.told = (CAUSE,)
+        session.known_causes = KnownCauses((CAUSE,))
     session.replay(*told)
     theme = "asteria-light" if name.startswith("light") else ""
 

@@ -14,32 +14,30 @@ from textual.widgets import Static
 
 from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.events import Cause, LogRecord
+from asteria_tui.events import LogRecord
+from asteria_tui.logs.filter import DEFAULT
 from asteria_tui.logs.history import shown_log
+from asteria_tui.logs.rows import PAUSE, Change, LogRows
+from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
-from asteria_tui.tui.log_rows import Change, LogRows
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.causes_list import CausesList
-from asteria_tui.tui.widgets.filter_chips import DEFAULT, FilterChips, next_sources, text_of
+from asteria_tui.tui.widgets.filter_chips import FilterChips, next_sources, text_of
 from asteria_tui.tui.widgets.log_view import LogView
 from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
 
-LOOK_BUSY = 0.02
-"""Seconds between two looks while one did not see all: keys and other work come in between."""
 AFTER_KEY = 0.03
 """Seconds for which the log waits after a key: what the key changes is painted first, and by itself."""
-LOOK_EVERY = 0.1
-"""Seconds between two looks at a file that grows: the longest that a line waits."""
-QUIET_AFTER = 10
-"""Looks that brought nothing, after which they come seldom."""
-LOOK_IDLE = 0.5
-"""The same while nothing comes."""
+PAINT_EVERY = 0.1
+"""Seconds between two paintings of what pours in: the longest that a line waits."""
 COUNT_EVERY = 0.5
 """Seconds between two counts of what pours in: each repaints the border, and nobody reads faster."""
 CAUSES_EVERY = 1.0
 """Seconds between two readings of the causes; they are read by a thread."""
+SETTLED_AFTER = 3.0
+"""Seconds without a change after which nothing is left to do: counts are painted, tracebacks and deaths complete."""
 LEVELS = ("", "info", "warn", "error")
 
 
@@ -65,17 +63,17 @@ class LogsPanel(Panel):
         self.view = LogView(id="log", classes="takes-focus")
         self._empty = Static(id="logs-empty", markup=False)
         self.rows: LogRows | None = None
-        self.causes: tuple[Cause, ...] = ()
+        self.causes = KnownCauses()
         self._known: tuple[tuple[str, str], ...] = ()
         self._workers: tuple[str, ...] = ()
         self._causes_at = 0.0
         self._unshown = 0
-        """Rows at the end that the view was not told of yet."""
-        self._shown_at = self._told_at = 0.0
-        self._wakes = asyncio.Event()
+        """Rows at the end that the view does not show yet."""
+        self._shown_at = self._stated_at = self._changed_at = 0.0
+        self._reader = session.log_waker.reader()
         self._is_replaced = False
         self._jump: tuple[int, int] | None = None
-        """From which line, and in which direction, a match is looked for that is not known yet."""
+        """From which line, and in which direction, a match is searched that is not known yet."""
         self._has_wrapped = False
         self._find_text = ""
         self._anchor = 0
@@ -105,29 +103,28 @@ class LogsPanel(Panel):
         if known and known != self._known:
             self._known = known
             self._is_replaced = True
-        self._wakes.set()
+        self._reader.wake()
 
     async def watch_log(self) -> None:
-        """Looks at the file for as long as the screen is there; never ends by itself."""
-        quiet = 0
+        """Reads the file for as long as the screen is there; never ends by itself."""
         while True:
             if time.monotonic() < self.app.acted_at + AFTER_KEY:
                 await asyncio.sleep(AFTER_KEY)
-            changed = self._look(LOOK_EVERY)
-            quiet = 0 if changed else quiet + 1
-            await self._look_at_causes()
-            self._wakes.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause(quiet)):
-                    await self._wakes.wait()
+            if self._update(PAINT_EVERY):
+                self._changed_at = time.monotonic()
+            await self._update_causes()
+            await asyncio.sleep(PAUSE)
+            await self._reader.wait(self._pause())
 
-    def _pause(self, quiet: int) -> float:
-        """Seconds until the next look, after so many that brought nothing."""
+    def _pause(self) -> float | None:
+        """Seconds until the next refresh at the latest; None if only a change gives a reason for it."""
         if self.rows is not None and not self.rows.is_complete:
-            return LOOK_BUSY
-        return LOOK_EVERY if quiet < QUIET_AFTER else LOOK_IDLE
+            return 0.0
+        if self._unshown:
+            return PAINT_EVERY
+        return COUNT_EVERY if time.monotonic() - self._changed_at < SETTLED_AFTER else None
 
-    def _look(self, patience: float = 0.0) -> bool:
+    def _update(self, patience: float = 0.0) -> bool:
         """Whether something came; `patience` is the seconds that it may wait to be painted with what comes next."""
         path = shown_log(self.session.project.logs_dir)
         if self.rows is None or self.rows.path != path or self._is_replaced:
@@ -136,9 +133,9 @@ class LogsPanel(Panel):
                 self.rows.close()
             self.rows = LogRows(path, self.filter, self._known)
             self.rows.find(self._find_text)
-            self._looked(self.rows)
+            self._refresh_rows(self.rows)
             self.view.show(self.rows)
-        change = self._looked(self.rows)
+        change = self._refresh_rows(self.rows)
         self._unshown += change.after
         if change.is_new:
             self._jump, self._anchor = None, 0
@@ -151,9 +148,9 @@ class LogsPanel(Panel):
         self._continue_jump()
         return bool(change)
 
-    def _looked(self, rows: LogRows) -> Change:
+    def _refresh_rows(self, rows: LogRows) -> Change:
         try:
-            return rows.look()
+            return rows.refresh()
         except ConfigError as error:  # a pattern that takes too long is given up, whichever it was
             self._find_text, self._jump = "", None
             rows.find("")
@@ -165,8 +162,9 @@ class LogsPanel(Panel):
             self.app.complain(error.title, error.hint)
             return Change(is_new=True)
 
-    async def _look_at_causes(self) -> None:
-        if self.rows is None or not self.rows.lines or time.monotonic() - self._causes_at < CAUSES_EVERY:
+    async def _update_causes(self) -> None:
+        has_some = self.rows is not None and (self.rows.lines or self.causes != KnownCauses())
+        if not has_some or time.monotonic() - self._causes_at < CAUSES_EVERY:
             return
         self._causes_at = time.monotonic()
         with contextlib.suppress(TargetError):
@@ -179,11 +177,11 @@ class LogsPanel(Panel):
     # -- what is shown ------------------------------------------------------------------------------------------
 
     def _show_state(self, every: float = 0.0) -> None:
-        """What the border tells, where it told something else less than `every` seconds ago not yet."""
+        """The text of the border; one that changed less than `every` seconds ago stays for now."""
         view = self.view
         parts = []
         if self.shows_causes:
-            parts.append(wording.plural(len(self.causes), "cause"))
+            parts.append(wording.plural(len(self.causes.current), "cause"))
         else:
             if view.missed:
                 parts.append(f"+{view.missed:,} new")
@@ -192,11 +190,11 @@ class LogsPanel(Panel):
                 shown, lines = len(self.rows), self.rows.lines
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
             parts += filter(None, [self._found_text])
-            if self.causes:
-                parts.append(wording.plural(len(self.causes), "cause"))
-        told = " · ".join(parts)
-        if told != self.border_subtitle and time.monotonic() - self._told_at >= every:
-            self.border_subtitle, self._told_at = told, time.monotonic()
+            if self.causes.current:
+                parts.append(wording.plural(len(self.causes.current), "cause"))
+        text = " · ".join(parts)
+        if text != self.border_subtitle and time.monotonic() - self._stated_at >= every:
+            self.border_subtitle, self._stated_at = text, time.monotonic()
         is_empty = not self.shows_causes and not len(self.rows or ())
         self.set_class(is_empty, "-empty")
         if is_empty:
@@ -218,8 +216,8 @@ class LogsPanel(Panel):
             return "no match" if found.is_complete else "searching…"
         count = f"{len(found):,}{'' if found.is_complete else '+'}"
         number = found.number(self.rows.key(self.view.cursor)) if self.view.cursor < len(self.rows) else 0
-        told = f"{number:,} of {count} found" if number else f"{count} found"
-        return f"{told}, wrapped around" if self._has_wrapped and number else told
+        text = f"{number:,} of {count} found" if number else f"{count} found"
+        return f"{text}, wrapped around" if self._has_wrapped and number else text
 
     # -- actions ------------------------------------------------------------------------------------------------
 
@@ -228,7 +226,7 @@ class LogsPanel(Panel):
         self.filter = msgspec.structs.replace(self.filter, **changes)
         if self.rows is not None:
             self.rows.set_filter(self.filter)
-            self._looked(self.rows)
+            self._refresh_rows(self.rows)
             self.view.show(self.rows)
         self._show_search()
 
@@ -249,7 +247,7 @@ class LogsPanel(Panel):
         self.view.refresh()
         self.query_one(FilterChips).show(self.filter, self._find_text)
         self._show_state()
-        self._wakes.set()
+        self._reader.wake()
 
     def _continue_jump(self) -> None:
         """Goes to the match that is asked for as soon as it is known."""
@@ -337,7 +335,7 @@ class LogsPanel(Panel):
             self._jump = (self.rows.key(self.view.cursor), by)
             self._continue_jump()
             self._show_state()
-            self._wakes.set()
+            self._reader.wake()
 
     def do_level(self) -> None:
         self.set_filter(level=LEVELS[(LEVELS.index(self.filter.level) + 1) % len(LEVELS)])

@@ -6,19 +6,17 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from asteria_tui.events import Source
-from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.filter import DEFAULT, EVERYTHING, Filter
 from asteria_tui.tui.widgets.link import Link
 
 SOURCES: tuple[tuple[str, frozenset[Source]], ...] = (
-    ("no metrics", frozenset({"server", "worker", "access", "console"})),
+    ("no metrics", DEFAULT.sources),
     ("worker", frozenset({"worker"})),
     ("server", frozenset({"server", "console"})),
     ("access", frozenset({"access"})),
     ("metrics", frozenset({"metrics"})),
-    ("all sources", frozenset()),
+    ("all sources", EVERYTHING.sources),
 )
-DEFAULT = Filter(sources=SOURCES[0][1])
-"""Metrics are most of the lines and the least of what one reads."""
 
 
 class FilterChips(Horizontal):

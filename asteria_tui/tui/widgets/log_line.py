@@ -16,7 +16,7 @@ GLYPH_AT = 13 + LEVEL_WIDTH + 1 + ORIGIN_WIDTH + 1
 
 def columns(record: LogRecord) -> tuple[str, str, str, str]:
     """Time, level, origin and text of a record, as one row."""
-    at = f"{wording.clock(record.time)} " if record.time is not None else " " * 13
+    at = f"{wording.clock(record.time)} "
     origin = record.worker or record.source
     first, _, rest = record.text.strip("\n").partition("\n")
     text = first if len(first) <= MAX_CHARACTERS else f"{first[:MAX_CHARACTERS]}…"

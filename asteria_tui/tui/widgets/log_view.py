@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.pattern import spans
-from asteria_tui.tui.log_rows import Change, LogRows
+from asteria_tui.logs.rows import Change, LogRows
 from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks
 
 MAX_SELECTED = 20_000
@@ -86,7 +86,7 @@ class LogView(ScrollView, can_focus=True):
         self.apply(Change(is_new=True))
 
     def apply(self, change: Change) -> None:
-        """Adapts to what a look at the log brought."""
+        """Adapts to what a refresh of the rows brought."""
         count = len(self.rows) if self.rows else 0
         if change.is_new:
             self.missed, self.is_following, self._is_placed = 0, self.wants_follow, self._room > 0

@@ -8,13 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asteria_tui.logs import index, search
+from asteria_tui.logs import rows as module
 from asteria_tui.logs.filter import Filter
-from asteria_tui.logs.parse import records
+from asteria_tui.logs.rows import LogRows
 from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, Joiner
-from asteria_tui.tui import log_rows
-from asteria_tui.tui.log_rows import LogRows
+from tests.logs.whole import records
 
-SAMPLE = Path(__file__).parents[1] / "logs" / "samples" / "server.jsonl"
+SAMPLE = Path(__file__).parent / "samples" / "server.jsonl"
 FRAME = ['  File "/x/handler.py", line 3, in handle', "    return 1 / 0"]
 ONE = [HEAD, *FRAME, "ZeroDivisionError: division by zero"]
 TEXTS = st.lists(
@@ -43,7 +43,7 @@ def logs(draw):
 
 
 def settled(rows):
-    while rows.look() or not rows.is_complete:
+    while rows.refresh() or not rows.is_complete:
         pass
 
 
@@ -60,7 +60,7 @@ def test_folds_are_the_tracebacks_of_the_log(tmp_path_factory, lines, place, ste
         patch.setattr(index, "CHUNK", 700)
         patch.setattr(index, "PIECE", 500)
         patch.setattr(search, "PIECE", 500)
-        patch.setattr(log_rows, "STEP", 300)
+        patch.setattr(module, "STEP", 300)
         rows = LogRows(file, Filter())
         settled(rows)
         for first in range(early, len(lines), step):

@@ -1,4 +1,4 @@
-"""The log as the screen shows it: its rows behind one filter, found piece by piece, parsed when looked at."""
+"""The log as the screen shows it: its rows behind one filter, found piece by piece, parsed when shown."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.search import Hits
 
 BUDGET = 0.006
-"""Seconds after which one look at the log begins nothing more, so that it takes 8 ms at most: keys come first."""
+"""Seconds after which a refresh begins nothing more, so that it takes 8 ms at most: keys come first."""
+PAUSE = 0.02
+"""Seconds between two refreshes, though more is there: keys and other work come in between."""
 STEP = 1 << 15
 """Bytes that are searched in one go, which takes a millisecond or two where each record has to be parsed."""
 RECORDS_KEPT = 2_000
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a look at the log brought."""
+    """What a refresh brought."""
 
     before: int = 0
     """Rows that were found in front of the first; less than 0 where a part of the log was deleted."""
@@ -51,7 +53,7 @@ class LogRows:
         self._record = lru_cache(maxsize=RECORDS_KEPT)(self._parse)
         self._at_start = self._is_behind = self._has_folded = False
         self.found: Find | None = None
-        """What is looked for among the rows."""
+        """What is searched among the rows."""
         self._log = RotatedLog(path)
         self.set_filter(filter_)
 
@@ -60,7 +62,7 @@ class LogRows:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the log was looked at from its beginning to its end."""
+        """Whether the log was searched from its beginning to its end."""
         is_found = self.found is None or self.found.is_complete
         return self._at_start and not self._is_behind and is_found
 
@@ -117,19 +119,19 @@ class LogRows:
         """A number for the row that never changes as long as the log is the same."""
         return self._hits[row]
 
-    def look(self) -> Change:
+    def refresh(self) -> Change:
         """Takes in what was appended and, as far as the time allows, more of what lies before."""
         until = time.monotonic() + BUDGET
         count, gone, is_new = len(self), 0, False
         self._is_behind, self._has_folded = True, False
         while self._is_behind and time.monotonic() < until:
-            if self._refresh():
+            if self._search_appended():
                 continue
             if not self._log.refresh():
                 self.set_filter(self.filter)
                 count, gone, is_new = 0, 0, True
             gone += self._forget_deleted()
-            self._is_behind = self._log.is_behind or self._refresh()
+            self._is_behind = self._log.is_behind or self._search_appended()
         after = len(self) - (count - gone)
         if gone:
             return Change(before=-gone, after=after, is_folded=self._has_folded, is_new=is_new)
@@ -148,7 +150,7 @@ class LogRows:
         return row if row < len(self._hits) and self._hits[row] == line else None
 
     def find(self, text: str, line: int | None = None) -> None:
-        """Looks for a text or regular expression among the rows, from the one with that key on; nothing if empty."""
+        """Searches for a text or regular expression among the rows, from the one with that key on; nothing if empty."""
         self.found = Find(self._log, self.filter, text, self._known, size=STEP, line=line) if text else None
 
     def set_filter(self, filter_: Filter) -> None:
@@ -165,15 +167,15 @@ class LogRows:
         self._log.close()
 
     def _step(self) -> bool:
-        """Looks for rows and matches in one piece more; False when there is none for now."""
+        """Searches one piece more for rows and matches; False when there is none for now."""
         end = self._hits.searched[0]
         is_more = not self._at_start and self._hits.step()
         self._fold(self._hits.searched[0], end)
         self._at_start = self._at_start or (not is_more and self._log.is_complete)
         return (self.found is not None and self.found.step()) or is_more
 
-    def _refresh(self) -> bool:
-        """Looks for rows in one piece more of what was appended; False when there is none."""
+    def _search_appended(self) -> bool:
+        """Searches one piece more of what was appended; False when there is none."""
         first = self._hits.searched[1]
         is_more = self._hits.refresh()
         self._fold(first, self._hits.searched[1])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asteria_tui.logs import index, search
+from asteria_tui.logs import rows as module
 from asteria_tui.logs.filter import Filter
-from asteria_tui.tui import log_rows
-from asteria_tui.tui.log_rows import LogRows
+from asteria_tui.logs.rows import LogRows
 
 LINE = '{{"t":1790000000000,"l":"INFO","th":"W-9000-sample_1.0-stdout","lg":"MODEL_LOG","m":"{}","x":""}}\n'
 KEPT = 3
@@ -78,7 +78,7 @@ class Reader:
 
     def look(self):
         kept = {row: self.rows.key(row) for row in {0, self.count // 2, self.count - 1} if 0 <= row < self.count}
-        change = self.rows.look()
+        change = self.rows.refresh()
         self.count = change.before + change.after + (0 if change.is_new else self.count)
         assert len(self.rows) == self.count
         if not change.is_new:
@@ -106,7 +106,7 @@ def test_rows_are_the_lines_of_all_parts(tmp_path_factory, filter_, before, afte
         patch.setattr(index, "CHUNK", 1000)
         patch.setattr(index, "PIECE", 500)
         patch.setattr(search, "PIECE", 500)
-        patch.setattr(log_rows, "STEP", 300)
+        patch.setattr(module, "STEP", 300)
         reader = None
         for step in [*before, None, *after]:
             if isinstance(step, int):
@@ -168,7 +168,7 @@ def test_each_line_of_a_record_is_a_row_of_its_own(tmp_path):
     file.write_text("".join(f"{line}\n" for line in lines))
     rows = LogRows(file, Filter())
     while not rows.is_complete:
-        rows.look()
+        rows.refresh()
     assert [rows.record(row).text for row in range(len(rows))] == ["boom", *lines[1:3], "after"]
     assert {rows.record(row).level for row in range(3)} == {"ERROR"}
     assert {rows.full_record(row).text for row in range(3)} == {"\n".join(["boom", *lines[1:3]])}
