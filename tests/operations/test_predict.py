@@ -161,11 +161,17 @@ async def test_a_token_that_is_refused_is_renewed_once_and_then_believed(rig):
     assert rig.all(Predicted) == []
 
 
-async def test_a_token_that_is_about_to_expire_is_renewed_before(rig):
+def ends_soon(rig):
+    """The server runs for so long that its tokens are about to expire."""
     record = load_record(rig.project)
     save_record(rig.project, msgspec.structs.replace(record, started_at=record.started_at - 3580))
     rig.server.tokens_written_at -= 3580
     rig.server.expires_at = rig.server.tokens_written_at + 3600
+    rig.server.calls = []
+
+
+async def test_a_token_that_is_about_to_expire_is_renewed_before(rig):
+    ends_soon(rig)
     await rig.run(PREDICT)
     assert rig.server.calls == ["GET /token", ASKED]
 
@@ -306,3 +312,11 @@ async def test_a_server_without_token_authorization_is_asked_without_a_key(rig):
 async def test_a_project_without_a_model_has_nothing_to_ask(rig):
     rig.settings("")
     await rig.fail(PREDICT, ConfigError)
+
+
+async def test_two_at_once_renew_a_token_once(rig):
+    """Each renewal ends the token before it: whoever comes second takes the first one's."""
+    ends_soon(rig)
+    await asyncio.gather(PREDICT.run(rig.context), PREDICT.run(rig.context))
+    assert rig.server.calls.count("GET /token") == 1
+    assert [answer.status for answer in rig.all(Predicted)[-2:]] == [200, 200]

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from asteria_tui.errors import ExitCode
 from asteria_tui.projects import open_project
@@ -74,6 +75,38 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
 
         await _until(pilot, lambda: app.workbench.logs.causes)
         assert app.workbench.logs.causes[-1].frame.line == 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_handler_that_is_edited_makes_the_answer_one_of_older_code(folder):
+    async with _opened(folder) as pilot:
+        app, session = pilot.app, pilot.app.session
+
+        def outcome():
+            return app.workbench.request.query_one("#outcome", Static).content.plain
+
+        await pilot.press("u")
+        await _until(pilot, lambda: not app.workflow and session.state.predictions)
+        await _until(pilot, lambda: session.state.sources["sample"].sha256 == session.state.models[0].sha256)
+        assert session.state.outdated() == ()
+        await _until(pilot, lambda: outcome().startswith("200"))
+        assert "older code" not in outcome()
+
+        # Saved as editors do it: a new file in place of the old one.
+        served = session.state.models[0].sha256
+        (folder / "new").write_text(HANDLER.replace("0.25", "0.75"))
+        (folder / "new").replace(folder / "handler.py")
+        await _until(pilot, lambda: len(session.state.outdated()) == 1, seconds=2)
+        [source] = session.state.outdated()
+        assert (source.model, source.newest, source.error) == ("sample", "handler.py", "")
+        assert source.sha256 != served
+        await _until(pilot, lambda: "of older code" in outcome(), seconds=2)
+
+        # The new code is served by the next up, and its answer is of it.
+        await pilot.press("u")
+        await _until(pilot, lambda: not app.workflow and session.state.predictions[-1].body == {"score": 0.75})
+        assert session.state.outdated() == ()
+        await _until(pilot, lambda: "of older code" not in outcome(), seconds=2)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
