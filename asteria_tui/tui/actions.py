@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from textual.binding import Binding
 
 from asteria_tui.state import State
 
-Owner = Literal["app", "screen", "pipeline", "server", "logs", "request"]
+Owner = str
+"""`app`, `screen`, or the name of a panel."""
 Group = Literal["Server", "Logs", "Request", "Move", "Screen"]
 KeyNames = Mapping[str, str]
 """What a text calls the key of each action, by its id."""
@@ -102,7 +103,36 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     why_not: WhyNot = _always
 
 
-ALL = ("pipeline", "server", "logs", "request")
+class PanelEntry(NamedTuple):
+    """A panel of the screen: the class `LogsPanel` of `panels/logs.py` for `logs`."""
+
+    name: str
+    column: Literal["left", "right"]
+    footer: tuple[str, ...]
+    """The actions in the footer while it has the focus: at most eight, the rest is in the help."""
+    loads_late: bool = False
+    """Its widgets take long to import: the first paint does not wait for them."""
+
+
+PANELS = (
+    PanelEntry("pipeline", "left", ("up", "stop", "restart", "package", "details", "send", "help", "quit")),
+    PanelEntry("server", "left", ("up", "stop", "restart", "keys", "choose_target", "send", "help", "quit")),
+    PanelEntry(
+        "logs", "right", ("filter", "level", "follow", "wrap", "causes", "copy", "help", "quit"), loads_late=True
+    ),
+    PanelEntry(
+        "request",
+        "right",
+        ("send", "next_sample", "edit_payload", "copy", "zoom", "filter", "help", "quit"),
+        loads_late=True,
+    ),
+)
+"""In the order of their numbers."""
+
+
+def number_of(panel: str) -> int:
+    return 1 + [entry.name for entry in PANELS].index(panel)
+
 
 ACTIONS: tuple[Action, ...] = (
     Action(
@@ -199,10 +229,10 @@ ACTIONS: tuple[Action, ...] = (
     ),
     *(
         Action(
-            id=f"panel_{name}", keys=str(number), label=name, group="Move", owner="screen",
-            help=f"Go to the panel {name.title()}.",
+            id=f"panel_{panel.name}", keys=str(number), label=panel.name, group="Move", owner="screen",
+            help=f"Go to the panel {panel.name.title()}.",
         )
-        for number, name in enumerate(ALL, start=1)
+        for number, panel in enumerate(PANELS, start=1)
     ),
     Action(
         id="jump", keys="ctrl+o", label="jump", group="Move", owner="screen",
@@ -254,13 +284,6 @@ ACTIONS: tuple[Action, ...] = (
 )  # fmt: skip
 
 BY_ID = {action.id: action for action in ACTIONS}
-FOOTERS: dict[str, tuple[str, ...]] = {
-    "pipeline": ("up", "stop", "restart", "package", "details", "send", "help", "quit"),
-    "server": ("up", "stop", "restart", "keys", "choose_target", "send", "help", "quit"),
-    "logs": ("filter", "level", "follow", "wrap", "causes", "copy", "help", "quit"),
-    "request": ("send", "next_sample", "edit_payload", "copy", "zoom", "filter", "help", "quit"),
-}
-"""What stands in the footer while a panel has the focus: at most eight, the rest is in the help."""
 # Keys that Textual names by a word.
 _SHOWN = {
     "slash": "/", "question_mark": "?", "colon": ":", "at": "@", "right_square_bracket": "]", "escape": "esc",

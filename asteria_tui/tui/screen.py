@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,12 +22,10 @@ from asteria_tui.events import Cause
 from asteria_tui.state import Failure, State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import ALL, ActionContext, bindings
+from asteria_tui.tui.actions import PANELS, ActionContext, PanelEntry, bindings
 from asteria_tui.tui.borders import MEDIUM, TALL, WIDE, MovableBorders
 from asteria_tui.tui.host import Host
 from asteria_tui.tui.panels.panel import Panel, Waiting
-from asteria_tui.tui.panels.pipeline import PipelinePanel
-from asteria_tui.tui.panels.server import ServerPanel
 from asteria_tui.tui.widgets.footer import Footer
 from asteria_tui.tui.widgets.link import Link
 
@@ -56,17 +55,26 @@ class Workbench(MovableBorders):
     def compose(self) -> ComposeResult:
         yield Static(id="status", markup=False)
         with Horizontal(id="tabs"):
-            for number, name in enumerate(ALL, start=1):
-                yield Link(f"panel_{name}", f"{number} {name.title()}")
+            for number, entry in enumerate(PANELS, start=1):
+                yield Link(f"panel_{entry.name}", f"{number} {entry.name.title()}")
         with Horizontal(id="body"):
-            with Vertical(id="left", classes="column"):
-                yield PipelinePanel(id="pipeline", classes="panel")
-                yield ServerPanel(id="server", classes="panel")
-            with Vertical(id="right", classes="column"):
-                yield Waiting(3, "Logs", id="logs", classes="panel")
-                yield Waiting(4, "Request", id="request", classes="panel")
+            for column in ("left", "right"):
+                with Vertical(id=column, classes="column"):
+                    yield from self._panels(column)
         yield Footer(self.app.key_names, id="footer")
         yield Static("The screen needs 40 columns and 10 rows.\nMake the window larger.", id="too-small")
+
+    def _panels(self, column: str) -> Iterator[Panel]:
+        for entry in PANELS:
+            if entry.column == column and entry.loads_late:
+                yield Waiting(self.app.session, id=entry.name, classes="panel")
+            elif entry.column == column:
+                yield self._make(entry)
+
+    def _make(self, entry: PanelEntry) -> Panel:
+        module = importlib.import_module(f"asteria_tui.tui.panels.{entry.name}")
+        panel: Panel = getattr(module, f"{entry.name.title()}Panel")(self.app.session, id=entry.name, classes="panel")
+        return panel
 
     def on_mount(self) -> None:
         self.sizes = self.app.ui_state.sizes
@@ -75,17 +83,13 @@ class Workbench(MovableBorders):
 
     async def fill(self) -> None:
         """Brings the panels whose widgets take long to import: the first paint does not wait for them."""
-        from asteria_tui.tui.panels.logs import LogsPanel
-        from asteria_tui.tui.panels.request import RequestPanel
-
+        late = [entry for entry in PANELS if entry.loads_late]
+        panels = {entry: self._make(entry) for entry in late}
         self.app.stylesheet.read(PANEL_STYLES)
-        right = self.query_one("#right", Vertical)
         async with self.batch():
-            await right.remove_children()
-            await right.mount(
-                LogsPanel(self.app.session, id="logs", classes="panel"),
-                RequestPanel(self.app.session.project, id="request", classes="panel"),
-            )
+            await self.query(Waiting).remove()
+            for entry, panel in panels.items():
+                await self.query_one(f"#{entry.column}", Vertical).mount(panel)
             self.place_borders()
         self.is_filled = True
 
@@ -181,7 +185,7 @@ class Workbench(MovableBorders):
         from asteria_tui.tui.widgets.dialogs import Reader
 
         panel, width = self.panel(self.current), Reader.room(self.size)
-        self._read("Help", details.help_text(panel.TITLE, panel.HELP, self.app.settings.keys, width))
+        self._read("Help", details.help_text(panel.title, panel.HELP, self.app.settings.keys, width))
 
     def do_details(self) -> None:
         failure = self.app.state.failure

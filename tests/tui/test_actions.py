@@ -11,7 +11,7 @@ from textual.widgets import Input, OptionList, Select
 
 from asteria_tui import events
 from asteria_tui.logs.watch import KnownCauses
-from asteria_tui.tui.actions import ACTIONS, BY_ID, FOOTERS, ActionContext, keys_page
+from asteria_tui.tui.actions import ACTIONS, BY_ID, PANELS, ActionContext, keys_page
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.panels.logs import LogsPanel
 from asteria_tui.tui.panels.request import RequestPanel
@@ -40,7 +40,7 @@ def test_no_key_stands_for_two_actions():
 
 
 def test_footers_hold_at_most_eight_and_end_with_help_and_quit():
-    for ids in FOOTERS.values():
+    for ids in (panel.footer for panel in PANELS):
         assert len(ids) <= 8
         assert ids[-2:] == ("help", "quit")
         assert set(ids) <= set(BY_ID)

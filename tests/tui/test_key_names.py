@@ -94,7 +94,7 @@ async def test_every_text_of_a_stopped_server_follows_the_key(opened, session):
         await settle(pilot)
         assert "press U to start it" in _shown(pilot.app)
         panel = workbench.panel("server")
-        assert details.help_text(panel.TITLE, panel.HELP, pilot.app.settings.keys, 100).plain.count("U f5") == 1
+        assert details.help_text(panel.title, panel.HELP, pilot.app.settings.keys, 100).plain.count("U f5") == 1
 
 
 async def test_every_text_while_something_runs_follows_the_keys(opened, session):

@@ -42,8 +42,6 @@ LEVELS = ("", "info", "warn", "error")
 
 
 class LogsPanel(Panel):
-    NUMBER = 3
-    TITLE = "Logs"
     HELP = (
         "Every record of the server and its workers, those of the older parts of the file too. {filter} filters by "
         "text or regular expression, a leading ! inverts it; {level}, {source}, {worker} and {model} choose level, "
@@ -57,8 +55,7 @@ class LogsPanel(Panel):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
     def __init__(self, session: Session, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
-        self.session = session
+        super().__init__(session, id=id, classes=classes)
         self.filter = DEFAULT
         self.view = LogView(id="log", classes="takes-focus")
         self._empty = Static(id="logs-empty", markup=False)

@@ -9,7 +9,9 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widget import Widget
 
+from asteria_tui.session import Session
 from asteria_tui.state import State
+from asteria_tui.tui.actions import number_of
 from asteria_tui.tui.host import Host
 from asteria_tui.tui.widgets.text import Text
 
@@ -17,19 +19,25 @@ from asteria_tui.tui.widgets.text import Text
 class Panel(Widget):
     """A region of the screen. `show` is called with each new state and repaints only what changed."""
 
-    NUMBER: ClassVar[int]
-    TITLE: ClassVar[str]
     HELP: ClassVar[str]
     """What the panel is for, in a few sentences; `{up}` stands for the key of that action."""
     app: Host
 
+    def __init__(self, session: Session, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self.session = session
+
     def on_mount(self) -> None:
         self.show_title()
+
+    @property
+    def title(self) -> str:
+        return (self.id or "").title()
 
     def show_title(self) -> None:
         """Its colour stands in the title itself: from a style, Textual would repaint all that the panel holds."""
         style = "$foreground bold" if self.has_class("-current") else "$foreground 60%"
-        self.border_title = Content.assemble((f"{self.NUMBER}", "$accent"), (f" {self.TITLE}", style))
+        self.border_title = Content.assemble((f"{number_of(self.id or '')}", "$accent"), (f" {self.title}", style))
 
     def show(self, state: State) -> None:
         raise NotImplementedError
@@ -65,10 +73,6 @@ class Waiting(Panel):
     """Keeps the place of a panel until it is there."""
 
     HELP = ""
-
-    def __init__(self, number: int, title: str, *, id: str, classes: str) -> None:  # noqa: A002 Textual's name
-        super().__init__(id=id, classes=classes)
-        self.NUMBER, self.TITLE = number, title  # type: ignore[misc]
 
     def show(self, state: State) -> None:
         pass

@@ -18,8 +18,6 @@ FAILURE_LINES = 4
 
 
 class PipelinePanel(TextPanel):
-    NUMBER = 1
-    TITLE = "Pipeline"
     HELP = (
         "From your sources to an answer: the archive is packaged, copied to the stores, the server started, the "
         "worker waited for, the keys read, a sample sent. A red stage says the root cause, the line of your file, "

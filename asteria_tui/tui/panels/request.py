@@ -14,13 +14,13 @@ from textual.events import Resize
 from textual.widgets import Select, Static, TextArea
 
 from asteria_tui import wording
-from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
 from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import JSON_TYPE, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
 from asteria_tui.logs.text import show_controls
+from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_parts
@@ -41,8 +41,6 @@ Sample = tuple[str, str]
 
 
 class RequestPanel(Panel):
-    NUMBER = 4
-    TITLE = "Request"
     HELP = (
         "Send a payload to a model and see the answer: pick a saved sample or write the body, then {send} ({send_now} "
         "from inside the editor). Sending never moves the focus. {copy} copies the answer, or the request as curl, "
@@ -50,9 +48,8 @@ class RequestPanel(Panel):
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("request")]
 
-    def __init__(self, project: Project, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
-        self.project = project
+    def __init__(self, session: Session, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(session, id=id, classes=classes)
         self._state = State()
         self._offered: list[Sample] = []
         self._type = JSON_TYPE
@@ -101,9 +98,9 @@ class RequestPanel(Panel):
 
     def _samples(self) -> list[Sample]:
         found = []
-        for model, settings in self.project.settings.models.items():
+        for model, settings in self.session.project.settings.models.items():
             try:
-                names = list(sample_files(self.project, settings))
+                names = list(sample_files(self.session.project, settings))
             except ConfigError:
                 names = []
             found += [(model, name) for name in names]
@@ -139,7 +136,7 @@ class RequestPanel(Panel):
         editor = self.query_one(JsonEditor)
         self._file, self._refused = None, ""
         try:
-            path = sample_files(self.project, self.project.settings.models[model])[name]
+            path = sample_files(self.session.project, self.session.project.settings.models[model])[name]
             content = path.read_bytes()
             text = content.decode()
         except (OSError, KeyError, ConfigError) as error:
@@ -210,7 +207,7 @@ class RequestPanel(Panel):
     @property
     def model(self) -> str:
         """Which model is asked; raises ConfigError where the project has none."""
-        return self.sample[0] if self.sample else self.project.model()[0]
+        return self.sample[0] if self.sample else self.session.project.model()[0]
 
     def payload(self) -> Payload:
         """What the editor holds; raises ConfigError when it should be JSON and is not."""
@@ -228,7 +225,9 @@ class RequestPanel(Panel):
 
     def request(self) -> Request:
         """The request as it would be sent; raises ConfigError."""
-        address = self._state.server.inference or f"http://127.0.0.1:{self.project.settings.server.inference_port}"
+        address = (
+            self._state.server.inference or f"http://127.0.0.1:{self.session.project.settings.server.inference_port}"
+        )
         payload = self.payload()
         url = address + prediction_path(self.model)
         return Request(url=url, body=payload.content, content_type=payload.content_type)

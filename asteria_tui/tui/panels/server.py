@@ -19,8 +19,6 @@ KIND_WIDTH = 12
 
 
 class ServerPanel(TextPanel):
-    NUMBER = 2
-    TITLE = "Server"
     HELP = (
         "The TorchServe of this project: where it answers, whether it is well and why not, what it uses, each model "
         "with its workers, and the three keys with the time that they are valid. Keys stay hidden until you press "

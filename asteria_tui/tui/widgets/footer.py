@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.events import Click, MouseMove
 from textual.widget import Widget
 
-from asteria_tui.tui.actions import BY_ID, FOOTERS, ActionContext, KeyNames
+from asteria_tui.tui.actions import BY_ID, PANELS, ActionContext, KeyNames
 
 GAP = 2
 ALWAYS = 2
@@ -22,7 +22,9 @@ class Footer(Widget):
         self._shown: tuple[tuple[str, str], ...] = ()
 
     def show(self, panel: str, context: ActionContext) -> None:
-        shown = tuple((id_, BY_ID[id_].why_not(context)) for id_ in FOOTERS[panel])
+        shown = tuple(
+            (id_, BY_ID[id_].why_not(context)) for id_ in next(entry.footer for entry in PANELS if entry.name == panel)
+        )
         if shown != self._shown:
             self._shown = shown
             self.refresh()
