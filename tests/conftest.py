@@ -35,6 +35,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parent.parent
+NEEDS = {"shared": "torchserve", "served": "torchserve", "docker_engine": "docker"}
+"""What a test is marked by for a fixture that it uses."""
 FREE_PORTS = {
     f"ASTERIA_SERVER_{name}_PORT": "0"
     for name in ("INFERENCE", "MANAGEMENT", "METRICS", "GRPC_INFERENCE", "GRPC_MANAGEMENT")
@@ -42,6 +44,15 @@ FREE_PORTS = {
 COMMAND = [sys.executable, "-m", "asteria_tui"]
 MAX_SECONDS = 180
 """Seconds after which a command of ours hangs; the longest takes about 15 on two busy cores."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Markers tell the truth: who uses a real server is marked so, and who lies with the model imports torch."""
+    for item in items:
+        for name in NEEDS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(NEEDS[name])
+        if {"model", "handler"} & {part.name for part in item.path.parents if part.parent.name == "tests"}:
+            item.add_marker("torch")
 
 
 def until(is_true: Callable[[], object], seconds: float = 60) -> None:

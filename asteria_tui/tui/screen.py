@@ -83,15 +83,17 @@ class Workbench(MovableBorders):
 
     async def fill(self) -> None:
         """Brings the panels whose widgets take long to import: the first paint does not wait for them."""
-        late = [entry for entry in PANELS if entry.loads_late]
-        panels = {entry: self._make(entry) for entry in late}
+        late = {
+            column: [self._make(entry) for entry in PANELS if entry.loads_late and entry.column == column]
+            for column in ("left", "right")
+        }
         self.app.stylesheet.read(PANEL_STYLES)
         async with self.batch():
             await self.query(Waiting).remove()
-            for entry, panel in panels.items():
-                await self.query_one(f"#{entry.column}", Vertical).mount(panel)
+            for column, panels in late.items():
+                await self.query_one(f"#{column}", Vertical).mount(*panels)
             self.place_borders()
-        self.is_filled = True
+            self.is_filled = True  # before it is painted: a key may come at once
 
     def panel(self, name: str) -> Panel:
         return self.query_one(f"#{name}", Panel)

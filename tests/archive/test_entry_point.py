@@ -13,6 +13,7 @@ ONE = WITH_METHODS.format("One")
 TWO = WITH_METHODS.format("Two")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("source", "function", "expected"),
     [
@@ -33,6 +34,7 @@ def test_the_entry_point_is_what_the_loader_finds(source, function, expected):
     assert loader_finds(source, function) == expected
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("source", "text"),
     [
