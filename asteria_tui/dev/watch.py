@@ -20,8 +20,7 @@ from asteria_tui.errors import AsteriaError
 from asteria_tui.events import SourceState
 
 DEBOUNCE, STEP = 100, 50
-"""Milliseconds: how long changes are gathered, and how long a pause among them ends that; at 20 an idle watch costs 0.25 %
-of a core."""
+"""Milliseconds: how long changes are gathered, and the pause that ends it; looking each 20 costs 0.25 % of a core."""
 LOOK_EVERY = 5_000
 """Milliseconds after which one looks anyway: what changed before the watch began, a network share that is silent."""
 UNWATCHED_EVERY = 1.0
