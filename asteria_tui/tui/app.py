@@ -58,8 +58,6 @@ class AsteriaApp(Host):
         self.ui_state = ui_state or UiState()
         self.up_first = up_first
         self.acted_at = 0.0
-        self.hanging_up: asyncio.Task[None] | None = None
-        """Cleans up after the terminal has gone."""
         self._is_stale = False
         self._watching: list[asyncio.Task[None]] = []
         # Now, not on mount: then all styles would be parsed twice before the first paint.
@@ -106,6 +104,8 @@ class AsteriaApp(Host):
 
     async def _begin(self) -> None:
         """What may cost time: after the first paint."""
+        if self.return_value:  # told to go before
+            return
         await self.workbench.fill()
         gc.freeze()  # what stays for good: looking through it took 60 ms, in the middle of a key
         gc.enable()

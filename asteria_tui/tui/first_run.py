@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +16,7 @@ from asteria_tui.errors import ConfigError
 from asteria_tui.projects import Proposal, initialize, propose
 from asteria_tui.tui.actions import binding_of, key_names
 from asteria_tui.tui.preferences import Settings, load_settings, settings_file
+from asteria_tui.tui.terminal import run_in_terminal
 from asteria_tui.tui.themes import use_theme
 from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.text import Text
@@ -27,16 +27,10 @@ WRITE = "enter"
 def first_run(root: Path) -> bool:
     """Whether asteria.toml was written; raises ConfigError where nothing in `root` could be served."""
     app = FirstRun(root.resolve(), load_settings(settings_file()))
-    asyncio.run(_run(app))
+    asyncio.run(run_in_terminal(app, leave=False))
     if app.error is not None:
         raise app.error
     return bool(app.return_value)
-
-
-async def _run(app: FirstRun) -> None:
-    # Without it the terminal would be left as the screen has it.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.exit, False)
-    await app.run_async()
 
 
 class FirstRun(App[bool]):
