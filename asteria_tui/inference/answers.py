@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import msgspec
 
+from asteria_tui.bounds import check_depth, open_regular
 from asteria_tui.events import Predicted, encode
 from asteria_tui.files import write_atomically
 
@@ -34,13 +36,16 @@ def remember(directory: Path, answer: Predicted) -> None:
 def recall(directory: Path) -> list[Predicted]:
     """The last answers, the newest last; a line that is cut off is passed over."""
     try:
-        lines = (directory / FILE).read_bytes().splitlines()[-KEPT:]
+        with open_regular(directory / FILE) as file:
+            file.seek(-min(2 * MAX_BYTES, file.seek(0, io.SEEK_END)), io.SEEK_END)
+            lines = file.read(2 * MAX_BYTES).splitlines()[-KEPT:]
     except OSError:
         return []
     found = []
     for line in lines:
         try:
+            check_depth(line.decode())
             found.append(msgspec.json.decode(line, type=Predicted))
-        except msgspec.DecodeError:
+        except ValueError:
             continue
     return found
