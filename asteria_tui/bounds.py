@@ -7,6 +7,7 @@ of two errors into its own (docs/design.md section 5, "Trust").
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -39,7 +40,7 @@ class DepthError(ValueError):
         super().__init__("nested too deeply")
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """The file, to be read; raises OSError, also for what is no regular file: a pipe would be waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

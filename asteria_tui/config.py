@@ -34,7 +34,10 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 """TorchServe counts with the `int` of Java."""
 
 # `torch-model-archiver` accepts the same names (docs/torchserve.md section 3).
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,199}")
+# A part of a URL's path, and of a line of the log.
+_VERSION = r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]{1,200}"
+VERSION = re.compile(_VERSION)
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +47,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ModelSettings(Table, frozen=True, kw_only=True):
     """`[models.NAME]`: sources to package, or a ready-made archive."""
 
-    version: Annotated[str, msgspec.Meta(pattern="^[^/]+$")] = "1.0"
+    version: Annotated[str, msgspec.Meta(pattern=rf"\A{_VERSION}\Z")] = "1.0"
     handler: str | None = None
     """A file, `file.py:function`, or the name of a handler built into TorchServe."""
     serialized_file: str | None = None

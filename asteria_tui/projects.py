@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asteria_tui import config
-from asteria_tui.config import FILE_NAME, MODEL_NAME, ModelSettings, Project
+from asteria_tui.config import FILE_NAME, MODEL_NAME, VERSION, ModelSettings, Project
 from asteria_tui.errors import ArchiveError, ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
         raise ConfigError(f"no archive at {file}")
     report = inspect(file)
     name, version = report.model_name or file.stem, report.version or "1.0"
-    if not MODEL_NAME.fullmatch(name) or "/" in version:
+    if not MODEL_NAME.fullmatch(name) or not VERSION.fullmatch(version):
         raise ArchiveError(
             f"{file} holds a model that can't be served by its name",
             detail=f"name {name!r}, version {version!r}",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from asteria_tui.config import (
     MODEL_NAME,
+    VERSION,
     ModelSettings,
     ServerSettings,
     Settings,
@@ -56,7 +57,7 @@ several = st.lists(texts, max_size=3).map(tuple)
 counts = st.integers(1, 2**31 - 1)
 MODELS = st.builds(
     ModelSettings,
-    version=st.text(st.characters(exclude_characters="/"), min_size=1, max_size=20),
+    version=st.from_regex(VERSION, fullmatch=True),
     handler=texts,
     serialized_file=optional,
     model_file=optional,
