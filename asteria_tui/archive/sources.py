@@ -258,8 +258,15 @@ def _check_config(project: Project, model: ModelSettings) -> None:
         return
     import yaml
 
+    class Plain(yaml.SafeLoader):
+        """Leaves merges (`<<`) as they are: thirty that double make a thousand million values."""
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            pass
+
+    Plain.add_constructor("tag:yaml.org,2002:merge", Plain.construct_yaml_str)
     path = project.path(model.config_file)
     try:
-        yaml.safe_load(read_small(path, MAX_CONFIG))
+        yaml.load(read_small(path, MAX_CONFIG), Plain)  # noqa: S506 a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArchiveError(f"{project.relative(path)} is not valid YAML", detail=str(error)) from error
