@@ -80,6 +80,11 @@ def _size(limit: int) -> str:
     return f"{limit // MIB} MiB" if limit >= MIB else f"{limit // KIB} KiB"
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: names of files and arguments may be other bytes."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
+
+
 def parse_toml(content: bytes) -> dict[str, Any]:
     """Raises ValueError for anything else than TOML that somebody may have written."""
     text = content.decode()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from asteria_tui.bounds import KIB, parse_toml, read_small
+from asteria_tui.bounds import KIB, is_text, parse_toml, read_small
 from asteria_tui.errors import ConfigError, NoProjectError
 
 FILE_NAME = "asteria.toml"
@@ -297,6 +297,8 @@ def _environment() -> dict[str, str | list[str]]:
             continue
         if name not in known:
             raise ConfigError(f"unknown environment variable {name}", hint=_did_you_mean(name, known))
+        if not is_text(value):
+            raise ConfigError(f"the environment variable {name} is not UTF-8")
         dotted, is_list = known[name]
         given[dotted] = value.split(",") if is_list else value
     return given

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asteria_tui import config
-from asteria_tui.bounds import parse_toml
+from asteria_tui.bounds import is_text, parse_toml
 from asteria_tui.config import FILE_NAME, MODEL_NAME, VERSION, ModelSettings, Project
 from asteria_tui.errors import ArchiveError, ConfigError
 from asteria_tui.wording import escaped
@@ -27,7 +27,7 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_a
     Raises:
         ConfigError: there is neither, or the settings are wrong.
     """
-    root = _resolved(root)
+    root = resolved(root)
     record = _last_record(Project(root=root, settings=config.Settings()))
     chosen = dict(overrides or {})
     if record is not None and chosen.get("server.target") is None:
@@ -55,7 +55,7 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
     """A project that serves one ready-made archive, whatever lies in `root`; raises ConfigError, ArchiveError."""
     from asteria_tui.archive.inspect import inspect
 
-    root = _resolved(root)
+    root = resolved(root)
     if not config.is_possible(file) or not file.is_file():
         raise ConfigError(f"no archive at {escaped(str(file))}")
     report = inspect(file)
@@ -82,24 +82,20 @@ def _refuse_unusable(content: bytes) -> None:
     config.settings_from(parse_toml(content), source="it")
 
 
-def _resolved(root: Path) -> Path:
+def resolved(root: Path) -> Path:
     """The folder by its full name; raises ConfigError where there can be none."""
     try:
-        resolved = root.resolve()
+        folder = root.resolve()
     except FileNotFoundError:
         raise ConfigError("the working directory was deleted", hint="go to another one, or use -C DIR") from None
     except (OSError, RuntimeError, ValueError) as error:  # such as links in a circle
         raise ConfigError(f"no folder {escaped(str(root))}", detail=str(error)) from error
-    if not config.is_possible(resolved) or not _is_text(str(resolved)):
+    if not config.is_possible(folder) or not is_text(str(folder)):
         raise ConfigError(
             f"{escaped(str(root))} cannot be a project folder",
             detail="its name is too long, or not UTF-8, in which settings and logs are written",
         )
-    return resolved
-
-
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= one <= "\udfff" for one in name)
+    return folder
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +111,7 @@ def propose(root: Path) -> Proposal:
     """The asteria.toml for what lies in `root`; raises ConfigError where that is nothing."""
     from asteria_tui.discovery import discover, to_toml
 
-    root = _resolved(root)
+    root = resolved(root)
     discovery = discover(root)
     proposal = Proposal(root=root, discovery=discovery, text=to_toml(discovery))
     try:

@@ -264,7 +264,7 @@ def _check_config(project: Project, model: ModelSettings) -> None:
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
             pass
 
-    Plain.add_constructor("tag:yaml.org,2002:merge", Plain.construct_yaml_str)
+    Plain.add_constructor("tag:yaml.org,2002:merge", lambda _, __: "<<")
     path = project.path(model.config_file)
     try:
         yaml.load(read_small(path, MAX_CONFIG), Plain)  # noqa: S506 a safe loader

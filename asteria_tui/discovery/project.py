@@ -15,8 +15,11 @@ from asteria_tui.discovery.server_files import ServerFacts, read_model_config, r
 from asteria_tui.discovery.sources import find_models, model_name, unique_name, valid_name
 from asteria_tui.discovery.tree import Tree, base_name, folder
 from asteria_tui.errors import ConfigError
+from asteria_tui.wording import escaped
 
 MAX_LEFT_OUT = 20
+MAX_SHOWN = 1000
+"""Characters of a value."""
 STORE_NAMES = {"model_store", "model-store", "modelstore"}
 CONFIG_NAMES = {f"model{dash}config.{suffix}" for dash in "-_" for suffix in ("yaml", "yml")}
 
@@ -205,10 +208,13 @@ def _guesses(settings: Settings, why: dict[str, str], left_out: dict[str, str]) 
             reason = why.get(f"{table}.{field.name}")
             if isinstance(value, dict):
                 for key, one in value.items():
-                    yield Guess(what=f"{table}.{field.name}.{key}", value=one, why=why[f"{table}.{field.name}.{key}"])
+                    reason = why[f"{table}.{field.name}.{key}"]
+                    yield Guess(what=f"{table}.{field.name}.{key}", value=escaped(one), why=reason)
             elif reason and value not in (None, ()):
                 text = ", ".join(value) if isinstance(value, tuple) else f"{value}"
-                yield Guess(what=f"{table}.{field.name}", value=text, why=reason)
+                yield Guess(
+                    what=f"{table}.{field.name}", value=escaped(text, MAX_SHOWN), why=escaped(reason, MAX_SHOWN)
+                )
     for file, reason in list(left_out.items())[:MAX_LEFT_OUT]:
         yield Guess(what="left out", value=file, why=reason)
     if len(left_out) > MAX_LEFT_OUT:
