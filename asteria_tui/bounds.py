@@ -68,6 +68,13 @@ def read_small(path: Path, limit: int) -> bytes:
         return read_at_most(file, limit, path)
 
 
+def read_end(path: Path, limit: int) -> bytes:
+    """The last bytes of the file, `limit` at most; raises OSError where it is no regular file."""
+    with open_regular(path) as file:
+        file.seek(-min(limit, file.seek(0, io.SEEK_END)), io.SEEK_END)
+        return file.read(limit)
+
+
 def read_at_most(file: BinaryIO, limit: int, path: Path | str) -> bytes:
     """All that comes; raises OSError where that is more than `limit`."""
     content = file.read(limit + 1)

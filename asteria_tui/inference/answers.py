@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import msgspec
 
-from asteria_tui.bounds import check_depth, open_regular
+from asteria_tui.bounds import check_depth, read_end
 from asteria_tui.events import Predicted, encode
 from asteria_tui.files import write_atomically
 
@@ -36,9 +35,7 @@ def remember(directory: Path, answer: Predicted) -> None:
 def recall(directory: Path) -> list[Predicted]:
     """The last answers, the newest last; a line that is cut off is passed over."""
     try:
-        with open_regular(directory / FILE) as file:
-            file.seek(-min(2 * MAX_BYTES, file.seek(0, io.SEEK_END)), io.SEEK_END)
-            lines = file.read(2 * MAX_BYTES).splitlines()[-KEPT:]
+        lines = read_end(directory / FILE, 2 * MAX_BYTES).splitlines()[-KEPT:]
     except OSError:
         return []
     found = []
