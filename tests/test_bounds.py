@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 
 import pytest
-from hypothesis import given, seed
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
+from asteria_tui.archive.sources import collect
 from asteria_tui.bounds import MAX_DEPTH, check_depth, parse_json, parse_toml, read_small
 from asteria_tui.config import Project, Settings, load, settings_from
 from asteria_tui.errors import MAX_DETAIL, MAX_TITLE, AsteriaError, ConfigError
@@ -177,3 +179,56 @@ def test_a_parser_raises_nothing_else(content):
             parse(content)
         except ValueError:
             continue
+
+
+VALID = b"""
+[models.echo]
+version = "1.0"
+handler = "handler.py"
+extra_files = ["a", "b/*"]
+workers = 2
+
+[stores]
+mirrors = ["mirror"]
+
+[server]
+inference_port = 8080
+properties = { job_queue_size = "2" }
+
+[docker]
+memory = "2g"
+"""
+PIECES = [
+    *(b'"', b"'", b"[", b"]", b"{", b"}", b".", b"=", b"\n", b"#", b"\\u", b"\xff", b"0x", b"1e999", b"-inf", b"nan"),
+    *(
+        b"9" * 5000,
+        b"[models.x]\n",
+        b"[[server]]\n",
+        b"1979-05-27T07:32:00Z",
+        b'"""',
+        b"\x00",
+        b"\xef\xbb\xbf",
+        b"true",
+    ),
+    *(b"..", b"~nobody"),
+]
+CHANGE = st.tuples(st.integers(0, len(VALID)), st.integers(0, 40), st.sampled_from(PIECES))
+
+
+@seed(11)
+@settings(max_examples=400)
+@given(
+    st.lists(st.tuples(st.integers(0, len(VALID)), st.integers(0, 40), st.sampled_from(PIECES)), min_size=1, max_size=5)
+)
+def test_a_mutated_configuration_is_one_or_a_configuration_error(tmp_path_factory, changes):
+    content = VALID
+    for at, removed, piece in changes:
+        content = content[:at] + piece + content[at + removed :]
+    root = tmp_path_factory.getbasetemp() / "mutated"
+    root.mkdir(exist_ok=True)
+    (root / "asteria.toml").write_bytes(content)
+    with contextlib.suppress(ConfigError):
+        project = load(root)
+        for model in project.settings.models.values():
+            with contextlib.suppress(AsteriaError):
+                collect(project, "echo", model)
