@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 def main() -> None:
     _open_closed_streams()
     try:
+        from asteria_tui.cli.output import guard_stdout
+
+        guard_stdout()
         from asteria_tui.cli.main import main as run_command
 
         run_command(_screen)

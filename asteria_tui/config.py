@@ -8,26 +8,36 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from asteria_tui.bounds import KIB, is_text, parse_toml, read_small
 from asteria_tui.errors import ConfigError, NoProjectError
 
 FILE_NAME = "asteria.toml"
+MAX_BYTES = 256 * KIB
+"""Of a file of settings: a thousand models take half of it."""
+MAX_PATH = 4096
+MAX_FILE_NAME = 255
+"""Bytes of a path and of each of its names (Linux, path_resolution(7))."""
 TargetName = Literal["local", "docker"]
 """Of each target in `targets/registry.py`: written out, because mypy and msgspec read it from the type."""
 Archiver = Literal["own", "official"]
 """Our own writer, or the tool torch-model-archiver itself."""
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""TorchServe counts with the `int` of Java."""
 
 # `torch-model-archiver` accepts the same names (docs/torchserve.md section 3).
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,199}")
+# A part of a URL's path, and of a line of the log.
+_VERSION = r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]{1,200}"
+VERSION = re.compile(_VERSION)
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +47,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ModelSettings(Table, frozen=True, kw_only=True):
     """`[models.NAME]`: sources to package, or a ready-made archive."""
 
-    version: Annotated[str, msgspec.Meta(pattern="^[^/]+$")] = "1.0"
+    version: Annotated[str, msgspec.Meta(pattern=rf"\A{_VERSION}\Z")] = "1.0"
     handler: str | None = None
     """A file, `file.py:function`, or the name of a handler built into TorchServe."""
     serialized_file: str | None = None
@@ -53,7 +63,7 @@ class ModelSettings(Table, frozen=True, kw_only=True):
     """A directory of saved payloads; the first one is what `up` sends."""
     workers: AtLeastOne = 1
     batch_size: AtLeastOne = 1
-    max_batch_delay: Annotated[int, msgspec.Meta(ge=0)] = 100
+    max_batch_delay: Count = 100
     """Milliseconds."""
     response_timeout: AtLeastOne = 120
     """Seconds."""
@@ -77,7 +87,7 @@ class ServerSettings(Table, frozen=True, kw_only=True):
     metrics_port: Port = 8082
     grpc_inference_port: Port = 7070
     grpc_management_port: Port = 7071
-    token_expiration_minutes: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    token_expiration_minutes: Annotated[float, msgspec.Meta(gt=0, le=1e9)] = 60.0
     python: str | None = None
     """The interpreter that runs the workers; without it the one that runs asteria-tui."""
     java_options: tuple[str, ...] = ()
@@ -137,9 +147,12 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def path(self, name: str) -> Path:
         """A path of asteria.toml, relative to the project."""
         try:
-            return self.root / Path(name).expanduser()
+            path = Path(name).expanduser()
         except RuntimeError as error:
             raise ConfigError(f"{name}: no such home directory") from error
+        if not is_possible(path):
+            raise ConfigError(f"{name!r}: no file can have this name")
+        return self.root / path
 
     def relative(self, path: Path | str) -> str:
         """A path as the user knows it: relative where it lies in the project."""
@@ -153,7 +166,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         models = self.settings.models
         if not models:
             raise ConfigError("this project has no model", hint=f"add a [models.NAME] table to {FILE_NAME}")
-        chosen = name or next(iter(models))
+        chosen = next(iter(models)) if name is None else name
         if chosen not in models:
             raise ConfigError(
                 f"no model named {chosen!r} in this project",
@@ -161,6 +174,15 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
                 hint=_did_you_mean(chosen, models),
             )
         return chosen, models[chosen]
+
+
+def is_possible(path: Path) -> bool:
+    """Whether the system could have a file of that name at all; it raises many errors for one that it can't."""
+    try:
+        names = [os.fsencode(part) for part in (str(path), *path.parts)]
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in names[0] and len(names[0]) <= MAX_PATH and max(map(len, names[1:]), default=0) <= MAX_FILE_NAME
 
 
 def load(root: Path, overrides: Mapping[str, Any] | None = None) -> Project:
@@ -174,17 +196,17 @@ def load(root: Path, overrides: Mapping[str, Any] | None = None) -> Project:
     """
     file = root / FILE_NAME
     try:
-        text = file.read_bytes().decode()
+        content = read_small(file, MAX_BYTES)
     except FileNotFoundError:
         raise NoProjectError(
             f"no {FILE_NAME} in {root}",
             hint="`asteria-tui init` writes one from what lies there; -C DIR names another folder",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {file}", detail=str(error)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}", detail=error.strerror or str(error)) from error
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(content)
+    except ValueError as error:
         raise ConfigError(f"{file} is not valid TOML", detail=str(error)) from error
     return Project(root=root.resolve(), settings=settings_from(data, overrides, source=str(file)))
 
@@ -275,6 +297,8 @@ def _environment() -> dict[str, str | list[str]]:
             continue
         if name not in known:
             raise ConfigError(f"unknown environment variable {name}", hint=_did_you_mean(name, known))
+        if not is_text(value):
+            raise ConfigError(f"the environment variable {name} is not UTF-8")
         dotted, is_list = known[name]
         given[dotted] = value.split(",") if is_list else value
     return given

@@ -36,18 +36,29 @@ class ExitCode(enum.IntEnum):
     """The user interrupted."""
 
 
+MAX_TITLE = 600
+MAX_DETAIL = 20_000
+"""Characters: what an error quotes may have been made to be long."""
+
+
 class AsteriaError(Exception):
     """An error that a user can read: what happened, the details, what to do next."""
 
     exit_code: ExitCode = ExitCode.FAILED
 
     def __init__(self, title: str, detail: str = "", hint: str = "") -> None:
-        super().__init__(title)
-        self.title = title
-        self.detail = detail
-        self.hint = hint
+        super().__init__(shortened(title, MAX_TITLE))
+        self.title = shortened(title, MAX_TITLE)
+        self.detail = shortened(detail, MAX_DETAIL)
+        self.hint = shortened(hint, MAX_TITLE)
         self.cause: Any = None
         """The `events.Cause` that the log tells, where it tells one."""
+
+
+def shortened(text: str, limit: int) -> str:
+    """With its middle left out where it is longer than `limit`: what it is about stands at the ends."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]} … {text[-half:]}"
 
 
 class ConfigError(AsteriaError):

@@ -6,6 +6,7 @@ in the screen and in a bug report: `decode(encode(event)) == event`.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -393,9 +394,22 @@ Emit = Callable[[Event], None]
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
-def encode(event: Event | Record) -> bytes:
-    """One line of JSON, without the line end."""
-    return msgspec.json.encode(event)
+# Beyond ASCII JSON leaves all characters as they are; in a terminal some of these act: controls, and those that turn
+# the direction of writing or end a line (UAX #9). JSON's own structure holds none of them.
+_HALF = re.compile("[\ud800-\udfff]")
+_ACTING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def encode(value: object) -> bytes:
+    """An event, a record or any plain value as one line of JSON, without the line end."""
+    try:
+        line = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half of a character, as the names of files may hold
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        line = _HALF.sub("\ufffd", text).encode()
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
 
 
 def decode(line: bytes | str) -> AnyEvent:

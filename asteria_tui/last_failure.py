@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from asteria_tui.bounds import check_depth, read_small
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Event, OperationFailed, OperationFinished, encode
 from asteria_tui.files import write_atomically
@@ -33,7 +34,8 @@ def keep(state_dir: Path, before: State, event: Event) -> None:
 def load(state_dir: Path) -> OperationFailed | None:
     """What is kept; a file that is none of ours is as good as none."""
     try:
-        with (state_dir / FILE).open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_BYTES), type=OperationFailed)
-    except (OSError, msgspec.DecodeError, RecursionError):
+        content = read_small(state_dir / FILE, MAX_BYTES)
+        check_depth(content.decode())
+        return msgspec.json.decode(content, type=OperationFailed)
+    except (OSError, ValueError):
         return None

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asteria_tui import config
-from asteria_tui.config import FILE_NAME, MODEL_NAME, ModelSettings, Project
+from asteria_tui.bounds import is_text, parse_toml
+from asteria_tui.config import FILE_NAME, MODEL_NAME, VERSION, ModelSettings, Project
 from asteria_tui.errors import ArchiveError, ConfigError
+from asteria_tui.wording import escaped
 
 if TYPE_CHECKING:
     from asteria_tui.discovery import Discovery
@@ -25,7 +27,7 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_a
     Raises:
         ConfigError: there is neither, or the settings are wrong.
     """
-    root = root.resolve()
+    root = resolved(root)
     record = _last_record(Project(root=root, settings=config.Settings()))
     chosen = dict(overrides or {})
     if record is not None and chosen.get("server.target") is None:
@@ -53,12 +55,12 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
     """A project that serves one ready-made archive, whatever lies in `root`; raises ConfigError, ArchiveError."""
     from asteria_tui.archive.inspect import inspect
 
-    root = root.resolve()
-    if not file.is_file():
-        raise ConfigError(f"no archive at {file}")
+    root = resolved(root)
+    if not config.is_possible(file) or not file.is_file():
+        raise ConfigError(f"no archive at {escaped(str(file))}")
     report = inspect(file)
     name, version = report.model_name or file.stem, report.version or "1.0"
-    if not MODEL_NAME.fullmatch(name) or "/" in version:
+    if not MODEL_NAME.fullmatch(name) or not VERSION.fullmatch(version):
         raise ArchiveError(
             f"{file} holds a model that can't be served by its name",
             detail=f"name {name!r}, version {version!r}",
@@ -71,6 +73,29 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
     stores = config.StoreSettings(primary=".asteria/model_store")
     model = ModelSettings(archive=str(file.resolve()), version=version)
     return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}, stores=stores))
+
+
+def _refuse_unusable(content: bytes) -> None:
+    """What the next command would refuse is not even proposed."""
+    if len(content) > config.MAX_BYTES:
+        raise ConfigError("it would be too large")
+    config.settings_from(parse_toml(content), source="it")
+
+
+def resolved(root: Path) -> Path:
+    """The folder by its full name; raises ConfigError where there can be none."""
+    try:
+        folder = root.resolve()
+    except FileNotFoundError:
+        raise ConfigError("the working directory was deleted", hint="go to another one, or use -C DIR") from None
+    except (OSError, RuntimeError, ValueError) as error:  # such as links in a circle
+        raise ConfigError(f"no folder {escaped(str(root))}", detail=str(error)) from error
+    if not config.is_possible(folder) or not is_text(str(folder)):
+        raise ConfigError(
+            f"{escaped(str(root))} cannot be a project folder",
+            detail="its name is too long, or not UTF-8, in which settings and logs are written",
+        )
+    return folder
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +111,18 @@ def propose(root: Path) -> Proposal:
     """The asteria.toml for what lies in `root`; raises ConfigError where that is nothing."""
     from asteria_tui.discovery import discover, to_toml
 
-    discovery = discover(root.resolve())
-    return Proposal(root=root.resolve(), discovery=discovery, text=to_toml(discovery))
+    root = resolved(root)
+    discovery = discover(root)
+    proposal = Proposal(root=root, discovery=discovery, text=to_toml(discovery))
+    try:
+        _refuse_unusable(proposal.text.encode())
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(
+            f"what lies in {root} makes no {FILE_NAME} that could be used",
+            detail=str(error),
+            hint="write one by hand: docs/configuration.md lists every key",
+        ) from error
+    return proposal
 
 
 def initialize(proposal: Proposal) -> Path:

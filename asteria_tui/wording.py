@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from asteria_tui.errors import shortened
+
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SHOW_SECONDS_BELOW = 120
 
@@ -57,6 +59,14 @@ def short(answer: object, width: int) -> str:
 
 def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def escaped(text: str, limit: int = 200) -> str:
+    r"""A name that others chose, in one line: what is not printed is written as `\x1b`, a long one is shortened."""
+    text = shortened(text, limit)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def clock(at: float | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, seed
+from hypothesis import strategies as st
 
 from asteria_tui import events
 from asteria_tui.events import Cause, Event, Frame, decode, encode
@@ -60,3 +62,24 @@ def test_what_earlier_versions_recorded_is_read():
 
 def test_a_cause_in_one_line():
     assert CAUSE.headline == "ValueError: boom, handler.py:3 in handle"
+
+
+ACTING = "".join(
+    chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x61C, *range(0x200E, 0x2010), *range(0x2028, 0x202F))
+)
+
+
+@seed(11)
+@given(st.text(st.characters() | st.sampled_from(ACTING), max_size=30))
+def test_nothing_in_json_acts_on_a_terminal_and_nothing_is_lost(text):
+    event = events.WarningRaised(text=text)
+    line = encode(event)
+    assert not set(ACTING) & set(line.decode())
+    assert decode(line) == event
+
+
+def test_half_of_a_character_is_replaced():
+    line = encode(events.Predicted(model="m\udc80", status=200, milliseconds=1.0, body={"\ud800": ["\x9b"]}))
+    assert json.loads(line)["model"] == "m\ufffd"
+    assert json.loads(line)["body"] == {"\ufffd": ["\x9b"]}
+    assert isinstance(decode(line), events.Predicted)

@@ -6,13 +6,16 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
+from asteria_tui.bounds import open_regular
 from asteria_tui.errors import ArchiveError
 
 Progress = Callable[[int, int], None]
@@ -29,10 +32,11 @@ def blocks(path: Path, start: int = 0, length: int | None = None) -> Iterator[me
         ArchiveError: the file cannot be read.
     """
     buffer = memoryview(bytearray(BLOCK))
-    with reading(path), path.open("rb", buffering=0) as file:
-        file.seek(start)
+    with reading(path), open_regular(path) as file:
+        unbuffered = cast("io.RawIOBase", file.raw)
+        unbuffered.seek(start)
         left = length
-        while count := file.readinto(buffer if left is None or left > BLOCK else buffer[:left]):
+        while count := unbuffered.readinto(buffer if left is None or left > BLOCK else buffer[:left]):
             yield buffer[:count]
             if left is not None:
                 left -= count

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 
+from asteria_tui.archive.budget import DirectoryGuard
 from asteria_tui.archive.entry_point import find_entry_point
 from asteria_tui.archive.files import Progress, reading, sha256_of
 from asteria_tui.archive.sources import BUILT_IN_HANDLERS, MANIFEST_NAME, understand_handler
+from asteria_tui.bounds import open_regular, parse_json
 from asteria_tui.errors import ArchiveError
+from asteria_tui.wording import escaped
 
 READ_LIMIT = 1024 * 1024
 """Bytes of a member that are unpacked to be looked at; no manifest or handler is larger."""
+MAX_WARNINGS = 100
+MAX_WARNING = 500
+"""Characters."""
 BOMB_RATIO = 200
 """Weights and source code never shrink like this; deflate ends at 1032."""
 UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
@@ -54,40 +61,47 @@ def inspect(path: Path, progress: Progress | None = None) -> ArchiveReport:
         ArchiveError: it cannot be read or is no .mar at all.
     """
     refuse_other_formats(path)
-    sha256 = sha256_of(path, progress)
+    with reading(path), open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        with _opened(path, file) as archive:
+            infos = archive.infolist()
+            warnings = [*_warnings(infos)]
+            manifest = _manifest(archive, warnings)
+            entry_point = _entry_point(archive, manifest, warnings)
+    model = _model(manifest)
+    more = [f"and {len(warnings) - MAX_WARNINGS:,} more warnings"] if len(warnings) > MAX_WARNINGS else []
+    return ArchiveReport(
+        path=path,
+        size=size,
+        # After the rest: a file that is no archive may be of any size.
+        sha256=sha256_of(path, progress),
+        members=tuple(_member(info) for info in infos),
+        manifest=manifest,
+        model_name=_text(model.get("modelName")),
+        version=_version(model.get("modelVersion")),
+        entry_point=entry_point,
+        warnings=tuple(escaped(text, MAX_WARNING) for text in (*warnings[:MAX_WARNINGS], *more)),
+    )
+
+
+def _opened(path: Path, file: IO[bytes]) -> zipfile.ZipFile:
     try:
-        with reading(path):
-            archive = zipfile.ZipFile(path)
+        return zipfile.ZipFile(cast("IO[bytes]", DirectoryGuard(file)))
+    except ArchiveError as error:
+        raise ArchiveError(f"{path} is too large to be looked into", detail=error.title) from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ArchiveError(
             f"{path} is truncated or damaged",
             detail=f"{error}: the directory at the end of a zip file is missing or wrong",
             hint="package or copy it again",
         ) from error
-    with archive:
-        infos = archive.infolist()
-        warnings = [*_warnings(infos)]
-        manifest = _manifest(archive, warnings)
-        entry_point = _entry_point(archive, manifest, warnings)
-    model = _model(manifest)
-    return ArchiveReport(
-        path=path,
-        size=path.stat().st_size,
-        sha256=sha256,
-        members=tuple(_member(info) for info in infos),
-        manifest=manifest,
-        model_name=_text(model.get("modelName")),
-        version=_version(model.get("modelVersion")),
-        entry_point=entry_point,
-        warnings=tuple(warnings),
-    )
 
 
 def refuse_other_formats(path: Path) -> None:
     """Raises ArchiveError unless the file begins like a zip file, and says what it is instead."""
     if path.is_dir():
         raise ArchiveError(f"{path} is not a .mar but a directory", hint="`--archive-format no-archive` makes these")
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         start = file.read(4)
     if start[:2] == b"\x1f\x8b":
         raise ArchiveError(
@@ -147,11 +161,11 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _manifest(archive: zipfile.ZipFile, warnings: list[str]) -> dict[str, Any] | None:
     try:
-        manifest = json.loads(_read(archive, MANIFEST_NAME))
+        manifest = parse_json(_read(archive, MANIFEST_NAME))
     except KeyError:
         warnings.append(f"there is no {MANIFEST_NAME}: TorchServe will not load it")
         return None
-    except (*UNREADABLE, RecursionError) as error:
+    except UNREADABLE as error:
         warnings.append(f"{MANIFEST_NAME} cannot be read: {error}")
         return None
     if not isinstance(manifest, dict):

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import io
 import logging
-import shutil
+import os
 import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, Self
+from typing import IO, Protocol, Self, cast
 
 import msgspec
 
+from asteria_tui.archive.budget import Budget, BudgetError, DirectoryGuard
 from asteria_tui.archive.files import Progress, reading
 from asteria_tui.archive.inspect import BOMB_RATIO, READ_LIMIT, UNREADABLE, manifest_model, refuse_other_formats
-from asteria_tui.errors import ArchiveError
+from asteria_tui.bounds import open_regular
+from asteria_tui.errors import ArchiveError, shortened
+from asteria_tui.wording import escaped
 
 # The suffixes that picklescan 1.0 knows; other members are recognised by their first bytes.
 SUFFIXES = {
@@ -35,9 +38,14 @@ DEPTH = 3
 
 BLOB = 64 * 1024
 """Longer strings in a pickle are weights, not names: they are skipped unread."""
-OPCODES = 2_000_000
-OPCODE_BYTES = 64 * 1024 * 1024
-"""A state_dict has some 40 opcodes for each tensor. picklescan keeps about 100 bytes for each opcode."""
+PICKLE_BYTES = 64 * 1024 * 1024
+"""Of one pickle: picklescan keeps what is in it."""
+SETTLE_EVERY = 4096
+"""Opcodes between two looks at the budget."""
+IMPORT_BY_NAME = b"\x93"
+MAX_FINDINGS = 1000
+MAX_NAME = 300
+"""Of each kind that are kept, and characters of each."""
 
 
 class DangerousGlobal(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,14 +82,17 @@ def scan(path: Path, progress: Progress | None = None) -> ScanReport:
     if not logger.handlers:
         # It would print its findings to stderr; they are in the report.
         logger.addHandler(logging.NullHandler())
-    scanner = _Scanner()
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
+        scanner = _Scanner(Budget(os.fstat(file.fileno()).st_size))
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(cast("IO[bytes]", DirectoryGuard(file))) as archive:
                 weights = str(manifest_model(archive).get("serializedFile"))
         except UNREADABLE as error:
             raise ArchiveError(f"{path} is truncated or damaged", detail=str(error)) from error
-        scanner.scan_zip(file, "", {weights}, progress)
+        try:
+            scanner.scan_zip(file, "", {weights}, progress)
+        except BudgetError as error:
+            scanner.fail(f"the rest was not looked at: {error}")
     return scanner.report(path)
 
 
@@ -93,11 +104,17 @@ class _Verdict(Protocol):
 
 
 class _Scanner:
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self.scanned = 0
         self.issues = 0
         self.found: dict[str, list[DangerousGlobal]] = {"dangerous": [], "suspicious": []}
         self.errors: list[str] = []
+
+    def fail(self, error: str) -> None:
+        """Nothing is known about a part."""
+        if len(self.errors) < MAX_FINDINGS:
+            self.errors.append(escaped(error, 2 * MAX_NAME))
 
     def report(self, path: Path) -> ScanReport:
         return ScanReport(
@@ -117,20 +134,23 @@ class _Scanner:
         from picklescan.relaxed_zipfile import RelaxedZipFile
 
         try:
-            archive = RelaxedZipFile(file)
-        except UNREADABLE as error:
-            self.errors.append(f"{prefix.rstrip('/')}: {error}")
+            archive = RelaxedZipFile(DirectoryGuard(file))
+        except (*UNREADABLE, ArchiveError) as error:
+            self.fail(f"{prefix.rstrip('/')}: {error}")
             return
         with archive:
             infos = archive.infolist()
+            self._budget.spend("members", len(infos))
             total, done = sum(info.file_size for info in infos), 0
             for info in infos:
+                self._budget.check_time()
                 try:
-                    with _content(archive, info, file, is_wanted=info.filename in named) as content:
+                    is_wanted = info.filename in named
+                    with _content(archive, info, file, self._budget, is_wanted=is_wanted) as content:
                         if content is not None:
                             self._scan_content(content, prefix + info.filename, depth)
                 except (*UNREADABLE, struct.error) as error:
-                    self.errors.append(f"{prefix}{info.filename}: {error}")
+                    self.fail(f"{prefix}{info.filename}: {error}")
                 done += info.file_size
                 if progress:
                     progress(done, total)
@@ -153,23 +173,26 @@ class _Scanner:
         self.scanned += 1
         try:
             # Not its `scan_bytes`: a zip file appended to a pickle would make it overlook the pickle.
-            is_legacy_torch = torch.get_magic_number(_Frugal(content)) == torch.MAGIC_NUMBER
+            is_legacy_torch = torch.get_magic_number(_Frugal(content, self._budget)) == torch.MAGIC_NUMBER
             content.seek(0)
+            pickle = _Frugal(content, self._budget)
             if suffix == ".npy":
                 look = scanner.scan_numpy
             else:
                 look = scanner.scan_pytorch if is_legacy_torch else scanner.scan_pickle_bytes
-            result = look(_Frugal(content), label)
+            result = look(pickle, label)
+            pickle.settle()
         # What pickletools and picklescan raise over bytes that are made to mislead them.
         except (scanner.GenOpsError, *UNREADABLE, LookupError, TypeError, AttributeError, ImportError) as error:
-            self.errors.append(f"{label}: {error}")
+            self.fail(f"{label}: {error}")
             return
         if result.scan_err:
-            self.errors.append(f"{label}: broken off in the middle of a pickle")
+            self.fail(f"{label}: broken off in the middle of a pickle")
         self.issues += result.issues_count
         for verdict in sorted(result.globals, key=_full_name):
-            if (known := self.found.get(verdict.safety.value)) is not None:
-                known.append(DangerousGlobal(member=label, name=_full_name(verdict)))
+            known = self.found.get(verdict.safety.value)
+            if known is not None and len(known) < MAX_FINDINGS:
+                known.append(DangerousGlobal(member=label, name=shortened(_full_name(verdict), MAX_NAME)))
 
 
 def _full_name(verdict: _Verdict) -> str:
@@ -178,7 +201,7 @@ def _full_name(verdict: _Verdict) -> str:
 
 @contextmanager
 def _content(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes], *, is_wanted: bool
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes], budget: Budget, *, is_wanted: bool
 ) -> Iterator[IO[bytes] | None]:
     """What a member holds, in a form that can seek; None where it cannot be a pickle and is not `is_wanted`."""
     # Not is_dir(): it fails on an empty name.
@@ -197,7 +220,9 @@ def _content(
         else:
             with tempfile.TemporaryFile(prefix="asteria-") as unpacked:
                 unpacked.write(start)
-                shutil.copyfileobj(member, unpacked, READ_LIMIT)
+                while block := member.read(READ_LIMIT):
+                    budget.spend("bytes when unpacked", len(block))
+                    unpacked.write(block)
                 unpacked.seek(0)
                 yield unpacked
 
@@ -253,9 +278,11 @@ class _Skipped(bytes):
 class _Frugal:
     """A file for `pickletools` that keeps long strings out of memory and ends a flood of opcodes."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], budget: Budget) -> None:
         self._file = file
+        self._budget = budget
         self._opcodes = self._bytes = 0
+        self._settled = (0, 0)
         at = file.tell()
         self._size = file.seek(0, io.SEEK_END)
         file.seek(at)
@@ -277,12 +304,24 @@ class _Frugal:
     def tell(self) -> int:
         return self._file.tell()
 
+    def settle(self) -> None:
+        """Spends what was read since it was last asked to."""
+        opcodes, bytes_ = self._settled
+        self._settled = (self._opcodes, self._bytes)
+        self._budget.spend("opcodes", self._opcodes - opcodes)
+        self._budget.spend("bytes of pickles", self._bytes - bytes_)
+        self._budget.check_time()
+
     def _count_read(self, data: bytes) -> bytes:
         self._count(len(data))
+        if data == IMPORT_BY_NAME:
+            self._budget.spend("imports behind so many opcodes", self._opcodes)
         return data
 
     def _count(self, size: int) -> None:
         self._opcodes += 1
         self._bytes += size
-        if self._opcodes > OPCODES or self._bytes > OPCODE_BYTES:
-            raise ValueError("more opcodes than any weights have: not looked at to the end")
+        if self._bytes > PICKLE_BYTES:
+            raise ValueError("more bytes than the names in a pickle have: not looked at to the end")
+        if self._budget.error is not None or self._opcodes % SETTLE_EVERY == 0:
+            self.settle()

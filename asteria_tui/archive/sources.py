@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import glob
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,16 @@ import msgspec
 
 from asteria_tui.archive.entry_point import find_entry_point, parse
 from asteria_tui.archive.files import reading
+from asteria_tui.bounds import KIB, MIB, read_small
 from asteria_tui.config import ModelSettings, Project
 from asteria_tui.errors import ArchiveError
 
+MAX_SOURCE = 4 * MIB
+"""Bytes of a Python file; its syntax tree takes fifty times as much."""
+MAX_CONFIG = 128 * KIB
+"""Bytes of a model-config.yaml; pyyaml reads some 50 kB a second."""
+MAX_NEAR = 1000
+"""Files that a missing one is compared with."""
 MANIFEST_DIRECTORY = "MAR-INF"
 MANIFEST_NAME = f"{MANIFEST_DIRECTORY}/MANIFEST.json"
 UNWANTED_DIRECTORIES = {"__MACOSX", "__pycache__"}
@@ -79,7 +87,7 @@ def collect(project: Project, name: str, model: ModelSettings) -> Sources:
         _check_config(project, model)
         if model.model_file:
             path = project.path(model.model_file)
-            parse(path.read_bytes(), project.relative(path))
+            parse(read_small(path, MAX_SOURCE), project.relative(path))
         entry_point = _entry_point(project, handler, model.runtime)
     return Sources(
         name=name,
@@ -133,7 +141,8 @@ def _existing(project: Project, given: str) -> Path:
         return path
     near: list[str] = []
     if path.parent.is_dir():
-        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+        names = [file.name for file in itertools.islice(path.parent.iterdir(), MAX_NEAR)]
+        near = difflib.get_close_matches(path.name, names, n=1)
     raise ArchiveError(
         f"{project.relative(path)} does not exist",
         hint=f"did you mean {project.relative(path.parent / near[0])}?" if near else "",
@@ -240,7 +249,7 @@ def _entry_point(project: Project, handler: Handler, runtime: str) -> str:
     if runtime == "LSP":
         return f"library {handler.manifest}"
     path = project.path(handler.path)
-    return find_entry_point(path.read_bytes(), project.relative(path), handler.function)
+    return find_entry_point(read_small(path, MAX_SOURCE), project.relative(path), handler.function)
 
 
 def _check_config(project: Project, model: ModelSettings) -> None:
@@ -249,8 +258,15 @@ def _check_config(project: Project, model: ModelSettings) -> None:
         return
     import yaml
 
+    class Plain(yaml.SafeLoader):
+        """Leaves merges (`<<`) as they are: thirty that double make a thousand million values."""
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            pass
+
+    Plain.add_constructor("tag:yaml.org,2002:merge", lambda _, __: "<<")
     path = project.path(model.config_file)
     try:
-        yaml.safe_load(path.read_bytes())
+        yaml.load(read_small(path, MAX_CONFIG), Plain)  # noqa: S506 a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArchiveError(f"{project.relative(path)} is not valid YAML", detail=str(error)) from error

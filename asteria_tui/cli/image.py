@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from asteria_tui.cli.options import Options
-from asteria_tui.cli.parser import command
+from asteria_tui.cli.parser import PossiblePath, command
 from asteria_tui.cli.run import run
 
 
 @command
 @click.option(
     "--wheelhouse",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=PossiblePath(path_type=Path, file_okay=False, exists=True),
     help="A directory of wheels: nothing is fetched then.",
 )
 @click.option("--base", help="Instead of python:3.11-slim-bookworm.")

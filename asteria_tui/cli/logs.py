@@ -29,7 +29,7 @@ from asteria_tui.logs.filter import EVERYTHING, Filter
 from asteria_tui.logs.history import Log, logs_in, run_of
 from asteria_tui.logs.read import Batch, causes, records
 from asteria_tui.logs.request import trace_request
-from asteria_tui.projects import open_project
+from asteria_tui.projects import open_project, resolved
 from asteria_tui.wording import clock, duration
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -101,7 +101,7 @@ def _project(options: Options, *, is_needed: bool) -> Project:
     except ConfigError:
         if is_needed:
             raise
-        return Project(root=options.project.resolve(), settings=Settings())
+        return Project(root=resolved(options.project), settings=Settings())
 
 
 def _refuse_beside_tracebacks(given: dict[str, object]) -> None:

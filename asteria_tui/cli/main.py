@@ -13,8 +13,9 @@ from typing import Any
 from asteria_tui import __version__
 from asteria_tui.cli.commands import COMMANDS, COMPLETION
 from asteria_tui.cli.options import Options, default_project
+from asteria_tui.cli.output import OutputError
 from asteria_tui.cli.style import Style
-from asteria_tui.errors import AsteriaError, ExitCode
+from asteria_tui.errors import MAX_TITLE, AsteriaError, ConfigError, ExitCode, shortened
 
 DESCRIPTION = "A workbench for TorchServe on your own machine: package, serve, read tokens, follow logs, predict."
 
@@ -57,8 +58,13 @@ def _guarded(arguments: list[str], open_screen: Callable[[Options, bool], int]) 
     """Runs a command; whatever it raises becomes a message and an exit status."""
     flags: dict[str, Any] = {}
     try:
+        flags["json"] = "--json" in arguments  # until they are parsed
+        _refuse_other_bytes(arguments)
+        flags.clear()
         code = _run(arguments, flags, open_screen)
-        print(end="", flush=True)  # noqa: T201 so that a broken pipe is met here
+        sys.stdout.flush()  # so that a broken pipe is met here
+    except OutputError as error:
+        return _unwritten(error)
     except AsteriaError as error:
         _report(error, flags, arguments)
         return error.exit_code
@@ -77,12 +83,33 @@ def _guarded(arguments: list[str], open_screen: Callable[[Options, bool], int]) 
     return code
 
 
+def _refuse_other_bytes(arguments: list[str]) -> None:
+    for number, word in enumerate(arguments, 1):
+        if any("\ud800" <= one <= "\udfff" for one in word):  # how Python passes what is not UTF-8
+            raise ConfigError(f"argument {number} is not UTF-8", hint="go into a folder of such a name instead")
+
+
 def _unread() -> int:
-    """Whoever read our output has seen enough; without this Python complains once more while it exits."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
+    """Whoever read our output has seen enough."""
+    _forget_output(1, 2)
     return BROKEN_PIPE
+
+
+def _unwritten(error: OutputError) -> int:
+    """Reported on standard error alone, also with --json."""
+    _forget_output(1)
+    try:
+        _report(error, {}, [])
+    except OSError:  # nor can this be written
+        _forget_output(2)
+    return error.exit_code
+
+
+def _forget_output(*descriptors: int) -> None:
+    """What is left to be written goes nowhere: without this Python complains once more while it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
 
 
 def _report(error: AsteriaError, flags: dict[str, Any], arguments: list[str]) -> None:
@@ -118,5 +145,6 @@ def _run(arguments: list[str], flags: dict[str, Any], open_screen: Callable[[Opt
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
-        error.show()
+        short = click.UsageError(shortened(error.message, MAX_TITLE), getattr(error, "ctx", None))
+        short.show()
         return error.exit_code

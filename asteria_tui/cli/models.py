@@ -8,7 +8,7 @@ import click
 
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.parser import command
-from asteria_tui.cli.render import Renderer, print_value
+from asteria_tui.cli.render import Renderer, print_text, print_value
 from asteria_tui.cli.run import run
 from asteria_tui.events import ModelsChanged
 from asteria_tui.state import State
@@ -95,7 +95,7 @@ def _run(options: Options, operation: Operation) -> int:
         if options.json:
             return
         for model in state.models:
-            print_value(f"{model.name} {model.version}  {model.ready_workers} of {len(model.workers)} workers ready")
+            print_text(f"{model.name} {model.version}  {model.ready_workers} of {len(model.workers)} workers ready")
         if not state.models:
             print_value("no model is registered")
 

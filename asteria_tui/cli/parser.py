@@ -13,13 +13,23 @@ from click.core import ParameterSource
 
 from asteria_tui.cli.commands import COMMANDS
 from asteria_tui.cli.options import Options, default_project
-from asteria_tui.config import Archiver, TargetName
+from asteria_tui.config import Archiver, TargetName, is_possible
 from asteria_tui.errors import ExitCode
 
 if TYPE_CHECKING:
     from asteria_tui.operations.base import Operation
 
-PATH = click.Path(path_type=Path)
+
+class PossiblePath(click.Path):
+    """A path that the system could have."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if not is_possible(Path(value)):
+            self.fail("no file can have such a name", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+PATH = PossiblePath(path_type=Path)
 MAYBE_EMPTY = click.IntRange(min=0)
 
 
@@ -38,7 +48,7 @@ COMMON: Sequence[click.Parameter] = (
     _common(
         "-C",
         "--project",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=PossiblePath(path_type=Path, file_okay=False),
         default=default_project,
         show_default="$ASTERIA_PROJECT or .",
         help="The project folder.",

@@ -24,7 +24,7 @@ def predict(options: Options, sample: str | None, data: str | None, model: str |
     from asteria_tui.operations.predict import Predict
 
     project = open_project(options.project, options.overrides)
-    name = model or project.model()[0]
+    name = project.model()[0] if model is None else model
     if sample is not None and data is not None:
         raise ConfigError(f"{sample} and -d are two payloads", hint="give one of them")
     # Python has no stdin at all where it was closed.

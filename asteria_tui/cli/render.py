@@ -9,15 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from asteria_tui import events
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
 from asteria_tui.logs.text import sanitize
-from asteria_tui.wording import duration, size
+from asteria_tui.wording import duration, escaped, size
 
 STAGE_WIDTH = 8
 
@@ -37,7 +35,7 @@ class Renderer:
             events.StageFinished: self._finished,
             events.StageFailed: self._stage_failed,
             events.OperationFailed: self._operation_failed,
-            events.WarningRaised: lambda event: self.say(f" ! {event.text}{_hint(event.hint)}"),
+            events.WarningRaised: lambda event: self.say(sanitize(f" ! {event.text}{_hint(event.hint)}")),
             events.CommandRan: self._ran,
             events.Predicted: self._predicted,
         }
@@ -61,7 +59,7 @@ class Renderer:
 
     def _progressed(self, event: events.StageProgressed) -> None:
         amount = _amount(event)
-        self._transient(f" … {_stage(event)}  {event.text}  {self.style.dim(amount)}")
+        self._transient(f" … {_stage(event)}  {escaped(event.text)}  {self.style.dim(amount)}")
 
     def _finished(self, event: events.StageFinished) -> None:
         glyph = self.style.dim("=") if event.unchanged else self.style.good("✔")
@@ -80,7 +78,7 @@ class Renderer:
         for line in sanitize(event.detail).splitlines():
             print(f"   {line}", file=sys.stderr)  # noqa: T201
         if event.hint:
-            print(f"   → {event.hint}", file=sys.stderr)  # noqa: T201
+            print(f"   → {sanitize(event.hint)}", file=sys.stderr)  # noqa: T201
         if event.cause and event.cause.traceback and self.options.verbose:
             print(event.cause.traceback, file=sys.stderr)  # noqa: T201
         if isinstance(event, events.OperationFailed) and event.crash_report and self.options.verbose:
@@ -88,13 +86,14 @@ class Renderer:
 
     def _ran(self, event: events.CommandRan) -> None:
         if self.options.verbose:
-            self.say(self.style.dim(f"   $ {event.command}"))
+            self.say(self.style.dim(f"   $ {sanitize(event.command)}"))
 
     def _predicted(self, event: events.Predicted) -> None:
         self._clear_progress()
         if self.names_models:
             self.say(self.style.dim(f"   {event.model}:"))
-        print_text(event.body)
+        # The answer itself: to a pipe or a file as it is, to a terminal made harmless.
+        print_value(sanitize(event.body) if isinstance(event.body, str) and sys.stdout.isatty() else event.body)
 
     def _transient(self, text: str) -> None:
         """A line that the next one replaces; only where there is a terminal to replace it on."""
@@ -128,12 +127,12 @@ def _hint(hint: str) -> str:
 
 def print_value(value: object) -> None:
     """An answer as data: text as it is, everything else as JSON."""
-    print(value if isinstance(value, str) else msgspec.json.encode(value).decode(), flush=True)  # noqa: T201
+    print(value if isinstance(value, str) else events.encode(value).decode(), flush=True)  # noqa: T201
 
 
 def print_text(text: str) -> None:
-    """Text of others: to a pipe or a file as it is, to a terminal made harmless."""
-    print_value(sanitize(text) if sys.stdout.isatty() else text)
+    """Lines with words of others in them, made harmless wherever they go."""
+    print_value(sanitize(text))
 
 
 def print_error(error: AsteriaError, options: Options, name: str) -> None:

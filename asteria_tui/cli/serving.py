@@ -12,7 +12,7 @@ import click
 
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.parser import PATH, archiver_option, command, model_option
-from asteria_tui.cli.render import Renderer, ago, print_value
+from asteria_tui.cli.render import Renderer, ago, print_text, print_value
 from asteria_tui.cli.run import run
 from asteria_tui.config import Archiver
 from asteria_tui.inference.path import prediction_path
@@ -80,17 +80,17 @@ def _program() -> str:
 def _print_status(state: State, renderer: Renderer) -> None:
     server = state.server
     if server.state == "stopped":
-        print_value("stopped" + (f": {server.reason}" if server.reason else ""))
+        print_text("stopped" + (f": {server.reason}" if server.reason else ""))
         renderer.say("start it: asteria-tui up")
         return
     memory = f"  {size(server.memory_bytes)}" if server.memory_bytes else ""
     uptime = f"  up {ago(server.started_at)}" if server.started_at else ""
     reason = f": {server.reason}" if server.reason else ""
     which = f"container {server.container}" if server.container else f"pid {server.pid}"
-    print_value(f"{server.state}{reason}  {server.target}  {server.inference}  {which}{uptime}{memory}")
+    print_text(f"{server.state}{reason}  {server.target}  {server.inference}  {which}{uptime}{memory}")
     for model in state.models:
         for worker in model.workers:
             cause = f"  {worker.cause.headline}" if worker.cause else ""
-            print_value(f"{model.name} {model.version}  W-{worker.id} {worker.status}  pid {worker.pid or '-'}{cause}")
+            print_text(f"{model.name} {model.version}  W-{worker.id} {worker.status}  pid {worker.pid or '-'}{cause}")
         if not model.workers:
-            print_value(f"{model.name} {model.version}  no worker")
+            print_text(f"{model.name} {model.version}  no worker")

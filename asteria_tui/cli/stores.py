@@ -6,7 +6,7 @@ import click
 
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.parser import command, model_option
-from asteria_tui.cli.render import Renderer, ago, print_value
+from asteria_tui.cli.render import Renderer, ago, print_text
 from asteria_tui.cli.run import run
 from asteria_tui.events import ChainLink, StoresCompared
 from asteria_tui.state import State
@@ -27,7 +27,7 @@ def stores(options: Options, model: str | None, sync: bool) -> int:
         if options.json or compared is None:
             return
         for link in compared.links:
-            print_value(_line(link))
+            print_text(_line(link))
         broken = compared.first_broken
         if broken is not None:
             renderer.say(f"\nbroken at {broken.place} of {broken.model}: {broken.fix}")

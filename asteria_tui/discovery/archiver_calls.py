@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
 from asteria_tui.archive.sources import understand_handler
-from asteria_tui.config import ModelSettings
+from asteria_tui.config import VERSION, ModelSettings, is_possible
 from asteria_tui.discovery.python_commands import command_lists, command_texts, parsed
 from asteria_tui.discovery.script import Script, options, words
 from asteria_tui.discovery.tree import Tree, base_name, folder, is_test
@@ -69,7 +70,7 @@ def _calls_of(tree: Tree, file: str) -> Iterator[Call]:
     text = tree.text(file)
     if "model-archiver" not in text and "model_archiver" not in text:
         return
-    commands = _python_commands(text, file) if file.endswith(".py") else _script_commands(text, file)
+    commands = _python_commands(tree.python(file), file) if file.endswith(".py") else _script_commands(text, file)
     for line, tokens, directory in commands:
         bases = tuple(dict.fromkeys((*_directories(file, directory), folder(file), "")))
         call = _call(tree, options(tokens), bases, f"{file}:{line}")
@@ -114,7 +115,7 @@ def _python_commands(text: str, file: str) -> Iterator[tuple[int, list[str], str
 
 def _call(tree: Tree, given: dict[str, str], bases: tuple[str, ...], where: str) -> Call | None:
     """None for a call without a handler that can be used, such as one in a text about the tool."""
-    flags = {SHORT_FLAGS.get(flag, flag): value for flag, value in given.items()}
+    flags = {SHORT_FLAGS.get(flag, flag): value for flag, value in given.items() if _is_usable(flag, value)}
     runtime = flags.get("--runtime", "python")
     if "--handler" not in flags or runtime not in {"python", "python3", "LSP"}:
         return None
@@ -125,11 +126,12 @@ def _call(tree: Tree, given: dict[str, str], bases: tuple[str, ...], where: str)
     values: dict[str, object] = {"handler": handler, "runtime": runtime}
     if "--version" in flags:
         # The official tool takes any text; a slash could never be asked for again.
-        values["version"] = flags["--version"].replace("/", "-") or "1.0"
+        version = flags["--version"].replace("/", "-")
+        values["version"] = version if VERSION.fullmatch(version) else "1.0"
     for flag, key in FILE_FLAGS.items():
         if flag in flags:
             values[key] = paths.of(flags[flag])
-    extra = [one.strip() for one in flags.get("--extra-files", "").split(",") if one.strip()]
+    extra = [one.strip() for one in flags.get("--extra-files", "").split(",") if one.strip() and _is_usable("", one)]
     values["extra_files"] = tuple(dict.fromkeys(map(paths.of, extra)))
     export = flags.get("--export-path")
     return Call(
@@ -140,6 +142,11 @@ def _call(tree: Tree, given: dict[str, str], bases: tuple[str, ...], where: str)
         flags=len(flags),
         missing=tuple(paths.missing),
     )
+
+
+def _is_usable(flag: str, value: str) -> bool:
+    """Whether asteria.toml, or the system, could take it."""
+    return value.isprintable() and (flag == "--extra-files" or is_possible(Path(value)))
 
 
 def _handler(paths: _Paths, given: str, runtime: str) -> str | None:

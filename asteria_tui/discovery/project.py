@@ -13,9 +13,13 @@ from asteria_tui.discovery.archiver_calls import Call, find_calls
 from asteria_tui.discovery.samples import find_samples, samples_of
 from asteria_tui.discovery.server_files import ServerFacts, read_model_config, read_server_files
 from asteria_tui.discovery.sources import find_models, model_name, unique_name, valid_name
-from asteria_tui.discovery.tree import MAX_FILES, Tree, base_name, folder
+from asteria_tui.discovery.tree import Tree, base_name, folder
 from asteria_tui.errors import ConfigError
+from asteria_tui.wording import escaped
 
+MAX_LEFT_OUT = 20
+MAX_SHOWN = 1000
+"""Characters of a value."""
 STORE_NAMES = {"model_store", "model-store", "modelstore"}
 CONFIG_NAMES = {f"model{dash}config.{suffix}" for dash in "-_" for suffix in ("yaml", "yml")}
 
@@ -78,6 +82,7 @@ def discover(root: Path) -> Discovery:
         _take_sources(tree, facts, draft)
     if not draft.models:
         _take_archives(tree, draft)
+    draft.left_out |= {file: reason for file, reason in tree.left_out.items() if file not in draft.left_out}
     if not draft.models:
         raise _nothing_found(tree, draft)
     _add_worker_values(tree, facts, draft)
@@ -139,7 +144,7 @@ def _take_archives(tree: Tree, draft: _Draft) -> None:
 
 
 def _nothing_found(tree: Tree, draft: _Draft) -> ConfigError:
-    seen = f"looked at {len(tree.files)} files" + (" and then stopped" if len(tree.files) >= MAX_FILES else "")
+    seen = f"looked at {len(tree.files)} files"
     left_out = "".join(f"; {file}: {reason}" for file, reason in draft.left_out.items())
     return ConfigError(
         f"nothing in {tree.root} that TorchServe could serve",
@@ -203,9 +208,14 @@ def _guesses(settings: Settings, why: dict[str, str], left_out: dict[str, str]) 
             reason = why.get(f"{table}.{field.name}")
             if isinstance(value, dict):
                 for key, one in value.items():
-                    yield Guess(what=f"{table}.{field.name}.{key}", value=one, why=why[f"{table}.{field.name}.{key}"])
+                    reason = why[f"{table}.{field.name}.{key}"]
+                    yield Guess(what=f"{table}.{field.name}.{key}", value=escaped(one), why=reason)
             elif reason and value not in (None, ()):
                 text = ", ".join(value) if isinstance(value, tuple) else f"{value}"
-                yield Guess(what=f"{table}.{field.name}", value=text, why=reason)
-    for file, reason in left_out.items():
+                yield Guess(
+                    what=f"{table}.{field.name}", value=escaped(text, MAX_SHOWN), why=escaped(reason, MAX_SHOWN)
+                )
+    for file, reason in list(left_out.items())[:MAX_LEFT_OUT]:
         yield Guess(what="left out", value=file, why=reason)
+    if len(left_out) > MAX_LEFT_OUT:
+        yield Guess(what="left out", value=f"{len(left_out) - MAX_LEFT_OUT:,} more", why="of the same kinds")

@@ -10,6 +10,8 @@ from asteria_tui.discovery.script import UNKNOWN
 from asteria_tui.errors import ArchiveError
 
 DEEPEST = 30
+MAX_CHARACTERS = 8000
+"""Of a text: no command line is longer, and `a = a + a` forty times would be."""
 
 
 def command_lists(module: ast.Module) -> Iterator[tuple[int, list[str]]]:
@@ -64,8 +66,17 @@ class _Texts:
                 return self._names.get(name, UNKNOWN)
             case _:
                 separator, parts = _parts(node)
-                known = parts and depth < DEEPEST
-                return separator.join(self.of(part, depth + 1) for part in parts) if known else UNKNOWN
+                return self._joined(separator, parts, depth + 1) if parts and depth < DEEPEST else UNKNOWN
+
+    def _joined(self, separator: str, parts: Sequence[ast.expr], depth: int) -> str:
+        texts: list[str] = []
+        length = 0
+        for part in parts:
+            texts.append(self.of(part, depth))
+            length += len(texts[-1]) + len(separator)
+            if length > MAX_CHARACTERS:
+                return UNKNOWN
+        return separator.join(texts)
 
 
 def _parts(node: ast.expr) -> tuple[str, Sequence[ast.expr]]:

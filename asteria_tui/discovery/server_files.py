@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from asteria_tui.bounds import KIB, parse_json
+from asteria_tui.config import ServerSettings
 from asteria_tui.discovery.tree import Tree, base_name, folder
 
 # config.properties key -> [server] key.
@@ -51,10 +52,17 @@ CONTAINER_PORTS = {
     "7071": "grpc_management_port",
 }
 HIGHEST_PORT = 65535
+MAX_PROPERTY = 1000
+MAX_YAML = 64 * KIB
+"""Of a file; pyyaml reads some 50 kB a second."""
+MAX_SERVICES = 100
+"""Of a compose file, and ports and mounts of each: a YAML file can name one long list many times."""
+HIGHEST_COUNT = 2**31 - 1
+HIGHEST_MINUTES = 1e9
 
 _COMPOSE = re.compile(r"(?:docker-)?compose[\w.-]*\.ya?ml$")
 _HOST = r"(?:[\d.]+:|localhost:)?"
-_PORT = re.compile(rf"{_HOST}(?:\$\{{\w+:?-)?(\d{{1,5}})\}}?:(\d+)(?:/tcp)?")
+_PORT = re.compile(rf"{_HOST}(?:\$\{{\w+:?-)?(\d{{1,5}})\}}?:(\d{{1,5}})(?:/tcp)?")
 _MOUNT = re.compile(r"([^:$]+):[^:]*/model[-_]?store/?(?::[\w,]+)?")
 
 
@@ -87,7 +95,19 @@ def read_server_files(tree: Tree) -> ServerFacts:
             _read_compose(tree, file, said, facts)
     if properties:
         _read_properties(tree, properties[0], said, facts)
+    _part_ports(facts)
     return facts
+
+
+def _part_ports(facts: ServerFacts) -> None:
+    """TorchServe may have two addresses on one port, asteria.toml may not: what is named later takes a free one."""
+    fields = [field for field in msgspec.structs.fields(ServerSettings) if field.name.endswith("_port")]
+    ports = facts.values | {field.name: field.default for field in fields if field.name not in facts.values}
+    taken: dict[int, str] = {}
+    for key, port in ports.items():
+        if key.endswith("_port") and taken.setdefault(port, key) != key:
+            facts.values[key] = 0
+            facts.why[f"server.{key}"] = f"{taken[port]} has {port}"
 
 
 def parse_properties(text: str) -> dict[str, str]:
@@ -105,11 +125,15 @@ def _read_properties(tree: Tree, file: str, said: dict[str, str], facts: ServerF
     for name, key in (ADDRESSES | GRPC_PORTS).items():
         if (port := _port(said.get(name, ""))) is not None:
             facts.say(key, port, f"{name} in {file}")
-    if re.fullmatch(r"\d+(\.\d+)?", minutes := said.get("token_expiration_min", "")) and float(minutes) > 0:
+    if (
+        re.fullmatch(r"\d+(\.\d+)?", minutes := said.get("token_expiration_min", ""))
+        and 0 < float(minutes) <= HIGHEST_MINUTES
+    ):
         facts.say("token_expiration_minutes", float(minutes), f"token_expiration_min in {file}")
     for name in sorted(KEPT_PROPERTIES & said.keys()):
-        facts.properties[name] = said[name]
-        facts.why[f"server.properties.{name}"] = file
+        if len(said[name]) <= MAX_PROPERTY:
+            facts.properties[name] = said[name]
+            facts.why[f"server.properties.{name}"] = file
     store = tree.locate(said.get("model_store", ""), (folder(file), "")) if said.get("model_store") else None
     if store is not None:
         facts.stores.setdefault(store, f"model_store in {file}")
@@ -126,7 +150,7 @@ def _port(address: str) -> int | None:
 def _loaded_models(text: str) -> dict[str, dict[str, int]]:
     """`{"name": {"1.0": {"minWorkers": 1, …}}}`; of several versions the default one, else the last."""
     try:
-        models = json.loads(text)
+        models = parse_json(text.encode())
     except ValueError:
         return {}
     found: dict[str, dict[str, int]] = {}
@@ -142,7 +166,11 @@ def _loaded_models(text: str) -> dict[str, dict[str, int]]:
 
 def worker_values(given: dict[str, Any]) -> dict[str, int]:
     """Keys of `[models.NAME]` from TorchServe's own names; what is no positive whole number is left out."""
-    return {key: given[name] for name, key in WORKER_KEYS.items() if type(given.get(name)) is int and given[name] > 0}
+    return {
+        key: given[name]
+        for name, key in WORKER_KEYS.items()
+        if type(given.get(name)) is int and 0 < given[name] <= HIGHEST_COUNT
+    }
 
 
 def read_model_config(text: str) -> dict[str, int]:
@@ -155,6 +183,8 @@ def _mapping(text: str) -> dict[str, Any]:
     """A YAML file, its values as they are written: YAML takes `8080:22` for a number. Empty if it is no mapping."""
     import yaml
 
+    if len(text) > MAX_YAML:
+        return {}
     try:
         found = yaml.load(text, yaml.BaseLoader)  # noqa: S506 which makes nothing but texts, lists and mappings
     except (yaml.YAMLError, RecursionError):
@@ -184,12 +214,15 @@ def _read_compose(tree: Tree, file: str, said: dict[str, str], facts: ServerFact
 def _services(text: str) -> list[dict[str, Any]]:
     document = _mapping(text)
     services = document.get("services", document)  # the first format had no name for them
-    return [service for service in services.values() if isinstance(service, dict)] if isinstance(services, dict) else []
+    found = list(services.values())[:MAX_SERVICES] if isinstance(services, dict) else []
+    return [service for service in found if isinstance(service, dict)]
 
 
 def _pairs(entries: object, outside: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, ...]]:
     """What the pattern finds in `outside:inside`, which an entry is, in the short syntax or in the long one."""
-    for entry in entries if isinstance(entries, list) else ():
-        text = f"{entry.get(outside)}:{entry.get('target')}" if isinstance(entry, dict) else str(entry)
-        if found := pattern.fullmatch(text):
+    for entry in entries[:MAX_SERVICES] if isinstance(entries, list) else ():
+        parts = [entry.get(outside), entry.get("target")] if isinstance(entry, dict) else [entry]
+        # Never the text of a list: one that holds another ten times, and so on, has no end.
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) == len(parts) and (found := pattern.fullmatch(":".join(texts))):
             yield found.groups()

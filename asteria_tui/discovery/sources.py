@@ -18,6 +18,9 @@ from asteria_tui.errors import ArchiveError
 WEIGHTS = (".pt", ".pth", ".safetensors", ".onnx", ".bin")
 """In the order in which they are preferred: .bin is also the name of much else."""
 DATA = (".json", ".txt", ".yaml", ".yml", ".csv", ".pkl", ".model", ".vocab")
+MAX_NAME = 100
+MAX_PAIRED = 200
+"""Handlers, and weights: each is compared with each."""
 STEPS = {"initialize", "preprocess", "inference", "postprocess"}
 # Parsing is slow, so only files that could be a handler or a network are parsed.
 OF_INTEREST = re.compile(r"Handler\b|\bdef handle\b|\bModule\b")
@@ -71,8 +74,12 @@ def find_models(tree: Tree) -> tuple[list[Found], dict[str, str]]:
     used = {name for module in modules if module.is_handler for name in module.imports}
     handlers = [module for module in modules if module.is_handler and stem(module.file) not in used]
     weights = sorted(tree.with_suffix(*WEIGHTS), key=lambda file: WEIGHTS.index(f".{file.lower().rpartition('.')[2]}"))
-    pairs = _paired(handlers, weights)
     left_out: dict[str, str] = {}
+    for files in (handlers, weights):
+        for one in files[MAX_PAIRED:]:
+            left_out[getattr(one, "file", str(one))] = f"{MAX_PAIRED} of its kind lie nearer"
+    handlers, weights = handlers[:MAX_PAIRED], weights[:MAX_PAIRED]
+    pairs = _paired(handlers, weights)
     found: list[Found] = []
     for handler in handlers:
         own, reason = pairs.get(handler.file, (None, "no weights found"))
@@ -85,7 +92,7 @@ def find_models(tree: Tree) -> tuple[list[Found], dict[str, str]]:
 
 def _read(tree: Tree, file: str) -> Module | None:
     """None for what does not compile."""
-    text = tree.text(file)
+    text = tree.python(file)
     module = parsed(text, file)
     if module is None:
         return None
@@ -244,7 +251,7 @@ def model_name(tree: Tree, handler: str, weights: str | None) -> str:
 
 def valid_name(name: str) -> str:
     """The nearest name that TorchServe accepts."""
-    valid = re.sub(r"[^A-Za-z0-9_\-.]+", "-", name).lstrip("-_.").rstrip("-.")
+    valid = re.sub(r"[^A-Za-z0-9_\-.]+", "-", name[:MAX_NAME]).lstrip("-_.").rstrip("-.")
     return valid if MODEL_NAME.fullmatch(valid) else "model"
 
 

@@ -85,6 +85,6 @@ def _key(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """JSON's strings, lists and numbers are TOML's, but for the one control character that JSON leaves plain."""
+    """JSON's strings, lists and numbers are TOML's; what is not printed, such as a mark of direction, is escaped."""
     text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
-    return text.replace("\x7f", "\\u007f")
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in text)

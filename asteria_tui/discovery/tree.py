@@ -6,9 +6,17 @@ import os
 from collections import defaultdict, deque
 from pathlib import Path
 
+from asteria_tui.bounds import KIB, MIB, open_regular
+
 MAX_FILES = 5000
 MAX_FILES_OF_ONE_DIRECTORY = 1000
-MAX_BYTES_OF_A_TEXT = 256 * 1024
+MAX_ENTRIES_LISTED = 50_000
+"""Of one directory; what lies beyond them is not even sorted."""
+MAX_DIRECTORIES = 5000
+MAX_BYTES_OF_A_TEXT = 256 * KIB
+MAX_BYTES_OF_ALL_TEXTS = 256 * MIB
+MAX_BYTES_PARSED = 16 * MIB
+"""Of Python: a syntax tree takes about a second for each MiB."""
 UNWANTED_DIRECTORIES = {"__pycache__", "node_modules", "venv", "env", "site-packages", "__MACOSX"}
 
 
@@ -20,31 +28,74 @@ class Tree:
         self.files: list[str] = []
         """Relative to the root, with `/`."""
         self.directories: list[str] = []
+        self.left_out: dict[str, str] = {}
+        """Why something was not looked at, by file or folder."""
         self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._read = self._parsed = 0
         self._walk()
 
     def _walk(self) -> None:
         waiting = deque([""])
-        while waiting and len(self.files) < MAX_FILES:
+        while waiting:
             here = waiting.popleft()
-            directories, files = _listed(self.root / here)
+            if len(self.files) >= MAX_FILES:
+                self.left_out[here] = f"not looked at, nor what lies deeper: {MAX_FILES:,} files lie nearer"
+                return
+            directories, files = self._listed(here)
+            if len(self.directories) + len(directories) > MAX_DIRECTORIES:
+                self.left_out[here] = f"its folders are not looked at: {MAX_DIRECTORIES:,} lie nearer"
+                directories = []
             for name in directories:
                 path = f"{here}{name}"
                 self.directories.append(path)
                 self._by_name[name].append(path)
                 if not (self.root / path).is_symlink():
                     waiting.append(f"{path}/")
-            for name in files[: min(MAX_FILES_OF_ONE_DIRECTORY, MAX_FILES - len(self.files))]:
+            kept = files[: min(MAX_FILES_OF_ONE_DIRECTORY, MAX_FILES - len(self.files))]
+            if len(kept) < len(files):
+                self.left_out[here or "."] = f"only the first {len(kept):,} of its {len(files):,} files were looked at"
+            for name in kept:
                 self.files.append(f"{here}{name}")
                 self._by_name[name].append(f"{here}{name}")
 
+    def _listed(self, here: str) -> tuple[list[str], list[str]]:
+        """Names of the directories and of the regular files in it, sorted; without those that TOML could not hold."""
+        directories, files = [], []
+        try:
+            with os.scandir(self.root / here) as entries:
+                for count, entry in enumerate(entries):
+                    if count >= MAX_ENTRIES_LISTED:
+                        self.left_out[here or "."] = f"only {MAX_ENTRIES_LISTED:,} of its entries were looked at"
+                        break
+                    kind = _kind(entry)
+                    if kind == "directory":
+                        directories.append(entry.name)
+                    elif kind == "file":
+                        files.append(entry.name)
+        except OSError as error:
+            self.left_out[here or "."] = f"cannot be read: {error.strerror}"
+        return sorted(directories), sorted(files)
+
+    def python(self, file: str) -> str:
+        """The same of a file that is to be parsed; empty when that would take too long."""
+        text = self.text(file)
+        self._parsed += len(text)
+        if self._parsed <= MAX_BYTES_PARSED:
+            return text
+        self.left_out[file] = f"not parsed, nor what comes after it: {MAX_BYTES_PARSED // MIB} MiB of Python were"
+        return ""
+
     def text(self, file: str) -> str:
         """The beginning of a text file; empty for what cannot be read or is no text."""
+        if self._read > MAX_BYTES_OF_ALL_TEXTS:
+            self.left_out.setdefault(".", f"{MAX_BYTES_OF_ALL_TEXTS // MIB} MiB of text were read, the rest was not")
+            return ""
         try:
-            with (self.root / file).open("rb") as stream:
+            with open_regular(self.root / file) as stream:
                 content = stream.read(MAX_BYTES_OF_A_TEXT)
         except OSError:
             return ""
+        self._read += len(content)
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell's `>` writes UTF-16
             return content.decode("utf-16", errors="replace")
         return "" if b"\0" in content else content.decode("utf-8-sig", errors="replace")
@@ -93,19 +144,13 @@ def is_test(file: str) -> bool:
     return stem(file).startswith(("test_", "conftest")) or not {"test", "tests"}.isdisjoint(folder(file).split("/"))
 
 
-def _listed(directory: Path) -> tuple[list[str], list[str]]:
-    """Names of the directories and of the regular files in it, sorted; without those that TOML could not hold."""
-    directories, files = [], []
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`directory` and `file` for what is looked at; empty for all else, such as a link to itself."""
+    if not entry.name.isprintable():
+        return ""
     try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if not entry.name.isprintable():
-                    continue
-                if entry.is_dir():
-                    if not entry.name.startswith(".") and entry.name not in UNWANTED_DIRECTORIES:
-                        directories.append(entry.name)
-                elif entry.is_file():
-                    files.append(entry.name)
+        if entry.is_dir():
+            return "" if entry.name.startswith(".") or entry.name in UNWANTED_DIRECTORIES else "directory"
+        return "file" if entry.is_file() else ""
     except OSError:
-        return [], []
-    return sorted(directories), sorted(files)
+        return ""

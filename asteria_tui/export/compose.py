@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asteria_tui.archive.inspect import inspect
+from asteria_tui.bounds import open_regular
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.files import write_atomically
@@ -43,7 +44,7 @@ def export(project: Project, directory: Path) -> list[Path]:
         ConfigError: an archive is not packaged yet, or `directory` holds a compose file of somebody else.
     """
     file = directory / COMPOSE_FILE
-    if file.exists() and not file.read_text(errors="replace").startswith(HEADER):
+    if file.exists() and not _is_ours(file):
         raise ConfigError(f"{file} is not ours, so it is not replaced", hint="-o DIR writes somewhere else")
     models = [_served(project, name) for name in project.settings.models]
     spec = make_spec(project, models)
@@ -60,6 +61,14 @@ def export(project: Project, directory: Path) -> list[Path]:
     except OSError as error:
         raise ConfigError(f"cannot write to {directory}", detail=error.strerror or str(error)) from error
     return [file, config, *copied]
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        with open_regular(file) as opened:
+            return opened.read(len(HEADER)) == HEADER.encode()
+    except OSError:
+        return False
 
 
 def make_spec(project: Project, models: list[ServedModel]) -> ContainerSpec:

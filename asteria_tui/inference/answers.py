@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from asteria_tui.bounds import check_depth, read_end
 from asteria_tui.events import Predicted, encode
 from asteria_tui.files import write_atomically
 
@@ -34,13 +35,14 @@ def remember(directory: Path, answer: Predicted) -> None:
 def recall(directory: Path) -> list[Predicted]:
     """The last answers, the newest last; a line that is cut off is passed over."""
     try:
-        lines = (directory / FILE).read_bytes().splitlines()[-KEPT:]
+        lines = read_end(directory / FILE, 2 * MAX_BYTES).splitlines()[-KEPT:]
     except OSError:
         return []
     found = []
     for line in lines:
         try:
+            check_depth(line.decode())
             found.append(msgspec.json.decode(line, type=Predicted))
-        except msgspec.DecodeError:
+        except ValueError:
             continue
     return found

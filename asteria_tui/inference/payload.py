@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import json
+import errno
+import itertools
 import mimetypes
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import msgspec
 
+from asteria_tui.bounds import MIB, DepthError, parse_json, read_at_most, read_small
 from asteria_tui.config import ModelSettings, Project
 from asteria_tui.errors import ConfigError
 
 JSON_TYPE = "application/json"
 _IGNORED = {".md", ".txt~", ".py"}
+MAX_BYTES = 256 * MIB
+"""Of a payload; TorchServe takes 6.5 MB unless `max_request_size` says otherwise."""
+MAX_SAMPLES = 10_000
+_CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,254}")
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +38,8 @@ def sample_files(project: Project, model: ModelSettings) -> dict[str, Path]:
         return {}
     directory = project.path(model.samples)
     try:
-        files = sorted(path for path in directory.iterdir() if path.is_file())
+        entries = itertools.islice(directory.iterdir(), MAX_SAMPLES)
+        files = sorted(path for path in entries if path.is_file())
     except OSError as error:
         raise ConfigError(
             f"cannot read the samples in {model.samples}",
@@ -61,12 +70,14 @@ def read_payload(
     Raises:
         ConfigError: no such sample or file, or it is not JSON where JSON is meant.
     """
+    if content_type is not None and not _CONTENT_TYPE.fullmatch(content_type):
+        raise ConfigError(f"{content_type!r} is not a content type", hint="such as application/json or image/png")
     if data is not None:
         return checked(Payload(name="data", content=data.encode(), content_type=content_type or JSON_TYPE))
     if given == "-":
         if stdin is None:
             raise ConfigError("standard input is closed", hint="-d JSON and @FILE give a payload, too")
-        content = stdin.read()
+        content = _read(lambda: read_at_most(stdin, MAX_BYTES, "standard input"), "from standard input")
         return checked(Payload(name="stdin", content=content, content_type=content_type or JSON_TYPE))
     if given is not None and given.startswith("@"):
         return from_file(Path(given[1:]).expanduser(), Path(given[1:]).name, content_type)
@@ -96,11 +107,18 @@ def read_payload(
 
 def from_file(path: Path, name: str, content_type: str | None = None) -> Payload:
     """Raises ConfigError when it can't be read, or is not JSON though its name says so."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the payload {path}", detail=error.strerror or str(error)) from error
+    content = _read(lambda: read_small(path, MAX_BYTES), str(path))
     return checked(Payload(name=name, content=content, content_type=content_type or type_of(path)))
+
+
+def _read(read: Callable[[], bytes], source: str) -> bytes:
+    try:
+        return read()
+    except OSError as error:
+        hint = "`-` reads standard input" if error.errno == errno.EINVAL else ""
+        raise ConfigError(
+            f"cannot read the payload {source}", detail=error.strerror or str(error), hint=hint
+        ) from error
 
 
 def type_of(path: Path) -> str:
@@ -116,15 +134,15 @@ def checked(payload: Payload) -> Payload:
     if payload.content_type != JSON_TYPE:
         return payload
     try:
-        json.loads(payload.content, parse_constant=_refuse_constant)
+        parse_json(payload.content, _refuse_constant)
+    except DepthError as error:
+        raise ConfigError(f"the payload {payload.name!r} is nested too deeply to be checked") from error
     except ValueError as error:
         raise ConfigError(
             f"the payload {payload.name!r} is not JSON",
             detail=str(error),
             hint="--content-type sends something else than JSON as it is",
         ) from error
-    except RecursionError as error:
-        raise ConfigError(f"the payload {payload.name!r} is nested too deeply to be checked") from error
     return payload
 
 

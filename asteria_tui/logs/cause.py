@@ -14,7 +14,7 @@ from asteria_tui.logs.traceback import CHAIN, GROUP_HEAD, HEAD, Block
 
 # The head of a group within a group loses its margin before it is compared.
 _HEADS = (HEAD, GROUP_HEAD, GROUP_HEAD.removeprefix("  + "))
-_FRAME = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+_FRAME = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d{1,9})(?:, in (?P<function>.+))?$')
 _EXCEPTION = re.compile(r"(?P<exception>[^\s:]+)(?:: ?(?P<message>.*))?$")
 _MARKS = re.compile(r"[\s^~]+$")
 _MARGIN = re.compile(r"\s*[|+] ?")

@@ -13,7 +13,7 @@ from asteria_tui.logs.traceback import SILENCE, Block, Joiner
 
 # What the server itself logs about a worker (WorkerThread.java of TorchServe 0.12.0, docs/torchserve.md section 6).
 _STATE = re.compile(r"W-\d+-.* State change (\w+) -> (\w+)$")
-_RETRY = re.compile(r"Retry worker: \d+ in (\d+) seconds\.")
+_RETRY = re.compile(r"Retry worker: \d+ in (\d{1,9}) seconds\.")
 _FAILED_AGAIN = "Auto recovery failed again"
 # What the worker raises after it has logged the cause itself: `500 - Unknown exception` (model_service_worker.py).
 _AFTERMATH = re.compile(r"5\d\d - (?:Unknown exception|System out of memory)$")

@@ -79,7 +79,7 @@ def _size(path: Path) -> int:
 def _part(path: Path) -> int:
     """The number of a part; the one with the highest is the oldest."""
     number = path.suffix.removeprefix(".")
-    return int(number) if number.isdigit() else 0
+    return int(number) if number.isdecimal() else 0
 
 
 def start_run(history: Path, current: Path, limit: int = LIMIT) -> Run:

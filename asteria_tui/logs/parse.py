@@ -38,7 +38,9 @@ _GIANT = 1 << 20
 _SURELY_SHORT = LINE_LIMIT // 8
 # Without these, ASCII text in JSON holds no control character and no token: there is nothing to make harmless.
 _HARMFUL = re.compile(rb"\\[ubrf]|\x7f|Bearer ")
-_PID = re.compile(r"\[PID\](\d+)$")
+_PID = re.compile(r"\[PID\]([0-9]{1,9})$")
+_END_OF_TIME = 253_402_300_800_000
+"""The year 10,000, in milliseconds: no clock shows it."""
 _SOURCES: dict[str, Source] = {
     "MODEL_LOG": "worker",
     "ACCESS_LOG": "access",
@@ -110,7 +112,7 @@ class Parser:
         lines: list[_JsonLine] = []
         is_json = data.startswith(b'{"t":') and self._open is None and not self.only_console
         if is_json and len(data) < _GIANT:
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(ValueError, RecursionError):
                 lines = self._decode_lines(data)
         if len(lines) != data.count(b"\n"):  # there is something else between them
             yield from self.feed(data.split(b"\n")[:-1])
@@ -120,7 +122,7 @@ class Parser:
             if len(line.m) + len(line.x) < _SURELY_SHORT:
                 yield self._of_json(line, is_plain)
             else:
-                yield from self.feed([data.splitlines()[number]])
+                yield from self.feed([data.split(b"\n")[number]])
 
     def feed(self, lines: Iterable[bytes]) -> Iterator[LogRecord]:
         """The records of `lines` that are complete: the last one waits for more of it until `flush`."""
@@ -187,20 +189,28 @@ class Parser:
 
     def _json(self, line: bytes) -> LogRecord | None:
         is_cut = len(line) > LINE_LIMIT
-        try:
-            parsed = self._decode(_mended(line) if is_cut else line)
-        except msgspec.DecodeError:
+        parsed = self._parsed(_mended(line) if is_cut else line)
+        if parsed is None:
             return None
         if is_cut:
             parsed.m += "" if parsed.x else CUT_MARK
             parsed.x += CUT_MARK if parsed.x else ""
         return self._of_json(parsed)
 
+    def _parsed(self, line: bytes) -> _JsonLine | None:
+        try:
+            return self._decode(line)
+        except UnicodeDecodeError:
+            return self._parsed(line.decode(errors="replace").encode())
+        except (msgspec.DecodeError, RecursionError):
+            return None
+
     def _of_json(self, line: _JsonLine, is_plain: bool = False) -> LogRecord:
         text = f"{line.m}\n{line.x.strip()}" if line.x else line.m
-        return self._build(line.t / 1000, line.l, line.th, line.lg, text if is_plain else sanitize(text))
+        at = line.t / 1000 if 0 <= line.t < _END_OF_TIME else None
+        return self._build(at, line.l, line.th, line.lg, text if is_plain else sanitize(text))
 
-    def _build(self, at: float, level: str, thread: str, logger: str, text: str) -> LogRecord:
+    def _build(self, at: float | None, level: str, thread: str, logger: str, text: str) -> LogRecord:
         """A record of harmless `text`."""
         like = self._templates.get((thread, logger)) or self._learn(thread, logger)
         if like.worker is not None and text.startswith("[PID]") and (match := _PID.match(text)):
@@ -255,7 +265,7 @@ class Parser:
         if second != self._second[0]:
             self._second = (second, _whole_second(second, self.zone))
         whole = self._second[1]
-        return whole + int(millis) / 1000 if whole is not None and millis.isdigit() else None
+        return whole + int(millis) / 1000 if whole is not None and millis.isdecimal() else None
 
 
 def _whole_second(text: str, zone: dt.tzinfo | None) -> float | None:

@@ -20,7 +20,7 @@ from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.history import Log
 from asteria_tui.logs.read import records as read
 
-_ACCESS = re.compile(r'\S+ "(?P<method>\S+) (?P<uri>.*) \S+" (?P<status>\d{1,3}) (?P<milliseconds>\d+)$')
+_ACCESS = re.compile(r'\S+ "(?P<method>\S+) (?P<uri>.*) \S+" (?P<status>\d{1,3}) (?P<milliseconds>\d{1,12})$')
 _SLACK = 0.25
 """Seconds by which the clocks and threads that write the lines of one request may differ."""
 

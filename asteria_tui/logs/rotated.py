@@ -125,7 +125,7 @@ class RotatedLog:
     def _numbers(self) -> list[int]:
         """The numbers that older parts have, or will have when they are rotated now."""
         suffixes = [path.suffix.removeprefix(".") for path in self.path.parent.glob(f"{self.path.name}.*")]
-        numbers = {int(suffix) for suffix in suffixes if suffix.isdigit()}
+        numbers = {int(suffix) for suffix in suffixes if suffix.isdecimal()}
         return sorted(numbers | {number + 1 for number in (0, *numbers)})
 
     def _named(self, number: int) -> Path:

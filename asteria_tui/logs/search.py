@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import compress, dropwhile
 from operator import and_
 
-import msgspec
-
 from asteria_tui.logs.filter import Filter, is_hiding
 from asteria_tui.logs.index import CHUNK, EVERY, PIECE, Chunk, LineIndex
 from asteria_tui.logs.parse import ORIGIN, Parser
@@ -168,7 +166,7 @@ class Hits:
         try:
             for origin in set(origins).difference(self._origins):
                 self._origins[origin] = self.filter.shows_origin(self._parser.origin(origin))
-        except msgspec.DecodeError:
+        except ValueError:
             return None
         return list(map(self._origins.__getitem__, origins))
 

@@ -35,7 +35,7 @@ class Predict(Operation, frozen=True, kw_only=True):
 
     async def run(self, context: Context) -> None:
         record = await context.running()
-        name = self.model or context.project.model()[0]
+        name = context.project.model()[0] if self.model is None else self.model
         settings = context.project.settings.models.get(name, ModelSettings())
         async with context.client(record) as client:
             server = ServerConnection(context, client, open_watch(context, look_back=0))

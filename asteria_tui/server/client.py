@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import time
 from collections.abc import Mapping
 from types import ModuleType, TracebackType
@@ -10,19 +10,44 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from asteria_tui.bounds import MIB, check_depth
 from asteria_tui.errors import InferenceError, ServerError, TokenError
 from asteria_tui.events import Key, KeyKind, Model, Worker
 from asteria_tui.inference.path import model_path, prediction_path
 from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.server.keys import KeyRing
+from asteria_tui.server.schema import (
+    BadAnswerError,
+    Description,
+    Descriptions,
+    ModelPage,
+    RawDescriptions,
+    WorkerDescription,
+    typed,
+)
 
 if TYPE_CHECKING:
     import httpx
 
 CALL_TIMEOUT = 15.0
 """Seconds, for management calls that start no worker."""
-MAX_MODELS = 100
+MODELS_TIMEOUT = 60.0
+"""Seconds for the descriptions of all models, which are asked for one by one."""
+PAGE_SIZE = 100
 """TorchServe's own limit of a page (docs/torchserve.md section 2)."""
+MAX_PAGES = 100
+MAX_MANAGEMENT_BODY = 16 * MIB
+MAX_BODY = 256 * MIB
+"""Bytes of an answer to a prediction; TorchServe sends 6.5 MB unless `max_response_size` says otherwise."""
+MAX_HEADER = 200
+"""Characters that are kept of a header's value."""
+# Never the error's own text: it quotes the header that it is about.
+_REASONS = {
+    "RemoteProtocolError": "it broke off, or what it sent is no HTTP",
+    "LocalProtocolError": "the request cannot be sent as HTTP",
+    "DecodingError": "the body is not compressed in the way that its header says",
+    "UnsupportedProtocol": "the address is not one of HTTP",
+}
 
 
 class Client:
@@ -50,34 +75,52 @@ class Client:
 
     async def models(self) -> list[Model]:
         """Every registered version of every model, workers included."""
-        names: list[str] = []
-        parameters: dict[str, str | int] = {"limit": MAX_MODELS}
-        while True:
-            page = (await self._manage("GET", "/models", parameters)).body
-            names += [item["modelName"] for item in page["models"]]
-            if "nextPageToken" not in page:
+        try:
+            async with asyncio.timeout(MODELS_TIMEOUT):
+                return [model for name in await self._names() for model in await self._described(name)]
+        except TimeoutError:
+            raise ServerError(f"the models were not all described within {MODELS_TIMEOUT:.0f} s") from None
+
+    async def _names(self) -> dict[str, None]:
+        names: dict[str, None] = {}
+        parameters: dict[str, str | int] = {"limit": PAGE_SIZE}
+        for _ in range(MAX_PAGES):
+            page = typed(await self._manage("GET", "/models", parameters), ModelPage, "GET /models")
+            names |= dict.fromkeys(model.model_name for model in page.models)
+            if page.next_page_token is None:
+                return names
+            if page.next_page_token == parameters.get("next_page_token"):
                 break
-            parameters["next_page_token"] = page["nextPageToken"]
-        found = []
-        for name in names:
-            # Whoever is unregistered between the two calls is no news.
-            with contextlib.suppress(ServerError):
-                found += await self.describe(name)
-        return found
+            parameters["next_page_token"] = page.next_page_token
+        raise BadAnswerError("the server's list of models does not end", detail=f"{len(names)} models were named")
+
+    async def _described(self, name: str) -> list[Model]:
+        try:
+            return await self.describe(name)
+        except BadAnswerError:
+            raise
+        except ServerError:  # whoever is unregistered between the two calls is no news
+            return []
 
     async def describe(self, name: str, version: str = "all") -> list[Model]:
         """All versions of a model, or one; raises ServerError for an unknown one."""
-        return [_model(item) for item in await self.describe_raw(name, version)]
+        answer, asked = await self._describe(name, version)
+        return [_model(item) for item in typed(answer, Descriptions, asked)]
+
+    async def _describe(self, name: str, version: str, parameters: Mapping[str, str] = {}) -> tuple[Answer, str]:
+        path = _path(name, version)
+        return await self._manage("GET", path, parameters), f"GET {path}"
 
     async def describe_raw(self, name: str, version: str = "all", *, customized: bool = False) -> list[dict[str, Any]]:
         """As TorchServe tells it; `customized` asks the handler for its own description too."""
         parameters = {"customized": "true"} if customized else {}
-        answer = await self._manage("GET", _path(name, version), parameters)
-        return list(answer.body)
+        answer, asked = await self._describe(name, version, parameters)
+        return typed(answer, RawDescriptions, asked)
 
     async def default_version(self, name: str) -> str:
         """The version that a request without one goes to; raises ServerError for an unknown model."""
-        return str((await self._manage("GET", _path(name))).body[0]["modelVersion"])
+        path = _path(name)
+        return typed(await self._manage("GET", path), Descriptions, f"GET {path}")[0].model_version
 
     async def register(self, file: str, name: str | None, parameters: Mapping[str, int], timeout: float) -> Answer:
         """Loads an archive of the store and waits for its workers; never with a body (docs/torchserve.md section 2)."""
@@ -171,34 +214,44 @@ class Client:
         key: Key | None,
         **request: Any,
     ) -> Answer:
+        """One request, to its end within `timeout` seconds, however slowly the answer comes."""
         httpx = _httpx()
         if self._http is None:
             # Only loopback addresses: a proxy or a certificate store has no part in it.
             self._http = httpx.AsyncClient(trust_env=False, verify=False, transport=self._transport)
+        asked, is_prediction = f"{method} {path}", path.startswith("/predictions/")
+        failure = InferenceError if is_prediction else ServerError
+        limit = MAX_BODY if is_prediction else MAX_MANAGEMENT_BODY
         headers = request.pop("headers", {}) | ({"Authorization": f"Bearer {key.token}"} if key else {})
         begun = time.perf_counter()
         try:
-            response = await self._http.request(
-                method, base + path, params=dict(query), timeout=timeout, headers=headers, **request
-            )
-        except httpx.TimeoutException as error:
-            kind = InferenceError if path.startswith("/predictions/") else ServerError
-            raise kind(
+            async with (
+                asyncio.timeout(timeout),
+                self._http.stream(
+                    method, base + path, params=dict(query), timeout=timeout, headers=headers, **request
+                ) as response,
+            ):
+                content = await _read(response, limit)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise failure(
                 f"no answer within {timeout:.0f} s",
-                detail=f"{method} {path}",
+                detail=asked,
                 hint="`asteria-tui status` tells whether a worker is ready and how many requests wait",
             ) from error
         except httpx.ConnectError as error:
             raise ServerError(
                 f"nobody answers at {base}", detail=str(error), hint="`asteria-tui up` starts the server"
             ) from error
-        except httpx.TransportError as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            reason = _REASONS.get(type(error).__name__, type(error).__name__)
             raise ServerError(
                 "the server ended the connection without an answer",
-                detail=f"{method} {path}: {str(error) or type(error).__name__}",
+                detail=f"{asked}: {reason}",
                 hint="`asteria-tui status` tells whether it still runs",
             ) from error
-        return _answer(response, (time.perf_counter() - begun) * 1000)
+        if content is None:
+            raise failure(f"the answer is larger than {limit // MIB} MiB", detail=asked)
+        return _answer(response, content, (time.perf_counter() - begun) * 1000, key)
 
 
 def _httpx() -> ModuleType:
@@ -211,19 +264,34 @@ def _httpx() -> ModuleType:
     return httpx
 
 
-def _answer(response: httpx.Response, milliseconds: float) -> Answer:
-    body: Any
+async def _read(response: httpx.Response, limit: int) -> bytes | None:
+    """The body; None for one that is larger than `limit`."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def _answer(response: httpx.Response, content: bytes, milliseconds: float, key: Key | None) -> Answer:
+    size = len(content)
+    if key is not None and not response.is_success:
+        # An error is shown and written down, also one that repeats what it was asked with.
+        content = content.replace(key.token.encode(), "•".encode() * 8)
+    body: Any = content.decode(errors="replace")
     try:
-        body = msgspec.json.decode(response.content)
-    except (msgspec.DecodeError, RecursionError):
-        body = response.content.decode(errors="replace")
+        check_depth(body)
+        body = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        pass  # text it is
     return Answer(
         status=response.status_code,
         body=body,
-        size=len(response.content),
+        size=size,
         milliseconds=milliseconds,
-        content_type=response.headers.get("content-type", ""),
-        request_id=response.headers.get("x-request-id", ""),
+        content_type=response.headers.get("content-type", "")[:MAX_HEADER],
+        request_id=response.headers.get("x-request-id", "")[:MAX_HEADER],
     )
 
 
@@ -231,26 +299,25 @@ def _path(name: str, version: str | None = None) -> str:
     return model_path("/models", name, version)
 
 
-def _model(item: dict[str, Any]) -> Model:
-    queue = item.get("jobQueueStatus", {})
+def _model(item: Description) -> Model:
+    queue = item.job_queue_status
     return Model(
-        name=item["modelName"],
-        version=item["modelVersion"],
-        workers=tuple(_worker(worker) for worker in item.get("workers", ())),
-        min_workers=item.get("minWorkers", 0),
-        max_workers=item.get("maxWorkers", 0),
-        batch_size=item.get("batchSize", 1),
-        pending_requests=queue.get("pendingRequests", 0),
-        queue_capacity=queue.get("remainingCapacity"),
-        archive=item.get("modelUrl"),
+        name=item.model_name,
+        version=item.model_version,
+        workers=tuple(map(_worker, item.workers)),
+        min_workers=item.min_workers,
+        max_workers=item.max_workers,
+        batch_size=item.batch_size,
+        pending_requests=queue.pending_requests if queue else 0,
+        queue_capacity=queue.remaining_capacity if queue else None,
+        archive=item.model_url,
     )
 
 
-def _worker(item: dict[str, Any]) -> Worker:
-    pid = item.get("pid", -1)
+def _worker(item: WorkerDescription) -> Worker:
     return Worker(
-        id=str(item["id"]),
-        status=item["status"],
-        pid=pid if pid > 0 else None,
-        memory_bytes=item.get("memoryUsage") or None,
+        id=item.id,
+        status=item.status,
+        pid=item.pid if item.pid > 0 else None,
+        memory_bytes=item.memory_usage or None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -26,6 +27,8 @@ START_MAXIMUM = 120.0
 # TorchServe names them so, the API key without an expiration.
 _NAMES: dict[str, KeyKind] = {"inference": "inference", "management": "management", "API": "api"}
 
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+
 ReadKeyFile = Callable[[], Awaitable[tuple[bytes, float] | None]]
 
 
@@ -38,8 +41,11 @@ def parse_key_file(content: bytes) -> dict[KeyKind, Key]:
             for name, kind in _NAMES.items()
             if name in data
         }
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
-        raise TokenError("key_file.json is not what TorchServe writes", detail=str(error)) from error
+    except (ValueError, KeyError, OverflowError):  # whose text would quote what stands there
+        raise TokenError("key_file.json is not what TorchServe writes") from None
+    for key in keys.values():
+        if not _TOKEN.fullmatch(key.token):
+            raise TokenError(f"the {key.kind} key of key_file.json is no token that a request could carry")
     if not keys:
         raise TokenError("key_file.json holds no key")
     return keys

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from asteria_tui.bounds import MIB, read_end
 from asteria_tui.errors import TargetError
 from asteria_tui.events import Emit, StageProgressed
 
@@ -16,6 +17,7 @@ STARTED = b"Model server started."
 START_TIMEOUT = 120.0
 """Seconds; archives are unpacked before the ports open, so it is generous."""
 POLL = 0.02
+MAX_BYTES = 16 * MIB
 # What a fatal start leaves on the console, and in no log file.
 FATAL = re.compile(
     r"^(?:Caused by: )?((?:java|io)\.[\w.]*(?:Exception|Error): .*|Invalid configuration: .*)$", re.MULTILINE
@@ -59,8 +61,8 @@ def console_tail(console: Path) -> str:
 
 
 def read(console: Path) -> bytes:
-    """Empty where there is none."""
+    """The end of it; empty where there is none."""
     try:
-        return console.read_bytes()
+        return read_end(console, MAX_BYTES)
     except OSError:
         return b""

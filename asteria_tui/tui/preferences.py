@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from asteria_tui.config import Project
+from asteria_tui.bounds import KIB, check_depth, parse_toml, read_small
+from asteria_tui.config import MAX_BYTES, Project
 from asteria_tui.errors import ConfigError
 from asteria_tui.files import write_atomically
 from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
@@ -23,6 +23,8 @@ from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
 Cells = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 Ratio = tuple[Cells, Cells]
 """The cells on each side of a border when it was moved; asteria.tcss sets what each side keeps at least."""
+
+MAX_REMEMBERED = 64 * KIB
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,16 +57,19 @@ class UiState(msgspec.Struct, kw_only=True):
 
 def settings_file() -> Path:
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "asteria-tui" / "settings.toml"
+    return Path(os.path.expanduser(home)) / "asteria-tui" / "settings.toml"  # noqa: PTH111 pathlib raises for `~nobody`
 
 
 def load_settings(file: Path) -> Settings:
     """The user's settings, defaults where there are none; raises ConfigError for what is wrong in them."""
     try:
-        settings = msgspec.convert(tomllib.loads(file.read_text()), Settings)
+        settings = msgspec.convert(parse_toml(read_small(file, MAX_BYTES)), Settings)
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+    except OSError as error:
+        detail = error.strerror or str(error)
+        raise ConfigError(f"cannot use {file}", detail=detail, hint="fix it, or move it away") from error
+    except ValueError as error:  # of msgspec, too
         raise ConfigError(f"cannot use {file}", detail=str(error), hint="fix it, or move it away") from error
     for id_ in settings.keys:
         if id_ not in BY_ID:
@@ -96,8 +101,10 @@ def _remembered_file(project: Project) -> Path:
 def load_ui_state(project: Project) -> UiState:
     """What the last screen left; nothing of it is worth an error."""
     try:
-        told = msgspec.json.decode(_remembered_file(project).read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, RecursionError):
+        content = read_small(_remembered_file(project), MAX_REMEMBERED)
+        check_depth(content.decode())
+        told = msgspec.json.decode(content, type=dict[str, Any])
+    except (OSError, ValueError):
         return UiState()
     kept = {}
     for field in msgspec.structs.fields(UiState):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from asteria_tui.errors import ArchiveError
+from asteria_tui.errors import ArchiveError, ConfigError
 
 
 def members(sources):
@@ -173,4 +173,13 @@ def test_a_compiled_handler_is_taken_as_it_is(workshop):
 
 
 def test_a_name_that_is_too_long_for_the_system(workshop):
-    assert "cannot read" in broken(workshop, handler="x" * 300)
+    with pytest.raises(ConfigError, match="no file can have this name"):
+        workshop.collect(handler="x" * 300)
+
+
+def test_a_config_file_that_unfolds_without_end(workshop):
+    doubled = "".join(f"m{n}: &m{n}\n  <<: [*m{n - 1}, *m{n - 1}]\n  k{n}: 1\n" for n in range(1, 40))
+    workshop.write("model-config.yaml", f"m0: &m0 {{a: 1}}\n{doubled}")
+    assert workshop.collect(config_file="model-config.yaml").config_file == "model-config.yaml"
+    workshop.write("model-config.yaml", "a: 1\n" * 40_000)
+    assert "larger than 128 KiB" in broken(workshop, config_file="model-config.yaml")

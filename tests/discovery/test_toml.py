@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from asteria_tui.config import (
     MODEL_NAME,
+    VERSION,
     ModelSettings,
     ServerSettings,
     Settings,
@@ -53,10 +54,10 @@ def test_a_folder_that_cannot_be_written(make, tmp_path):
 texts = st.text(min_size=1, max_size=20)
 optional = st.none() | texts
 several = st.lists(texts, max_size=3).map(tuple)
-counts = st.integers(1, 2**40)
+counts = st.integers(1, 2**31 - 1)
 MODELS = st.builds(
     ModelSettings,
-    version=st.text(st.characters(exclude_characters="/"), min_size=1, max_size=20),
+    version=st.from_regex(VERSION, fullmatch=True),
     handler=texts,
     serialized_file=optional,
     model_file=optional,
@@ -80,7 +81,7 @@ SETTINGS = st.builds(
         ServerSettings,
         target=st.sampled_from(["local", "docker"]),
         inference_port=st.integers(0, 7000),
-        token_expiration_minutes=st.floats(0.1, 1e20),
+        token_expiration_minutes=st.floats(0.1, 1e9),
         properties=st.dictionaries(texts, texts, max_size=3),
     ),
 )

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import socket
 import threading
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from asteria_tui.bounds import MIB, parse_json, read_small
 from asteria_tui.errors import TargetError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _current_context(environment: Mapping[str, str]) -> Endpoint | None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(read_small(file, MIB))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from asteria_tui.bounds import MIB, read_small
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.targets.docker.engine import talking
@@ -200,7 +201,7 @@ def make_context(project: Project, wheelhouse: Path | None = None) -> BuildConte
     recipe = {name: (IMAGE_FILES / name).read_bytes() for name in COPIED}
     recipe["Dockerfile"] = _dockerfile(project)
     constraints = project.path("constraints.txt")
-    recipe["constraints.txt"] = constraints.read_bytes() if constraints.is_file() else b""
+    recipe["constraints.txt"] = read_small(constraints, MIB) if constraints.is_file() else b""
     named = {model.requirements_file for model in project.settings.models.values() if model.requirements_file}
     recipe["requirements.txt"] = b"\n".join(_read(project, name, "requirements_file") for name in sorted(named))
     wheels = tuple(sorted(wheelhouse.glob("*.whl"))) if wheelhouse else ()
@@ -222,7 +223,7 @@ def _dockerfile(project: Project) -> bytes:
 
 def _read(project: Project, name: str, key: str) -> bytes:
     try:
-        return project.path(name).read_bytes()
+        return read_small(project.path(name), MIB)
     except OSError as error:
         raise ConfigError(
             f"cannot read {project.relative(project.path(name))}",

@@ -14,10 +14,11 @@ from textual.events import Resize
 from textual.widgets import Select, Static, TextArea
 
 from asteria_tui import wording
+from asteria_tui.bounds import read_small
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Predicted
 from asteria_tui.inference.path import prediction_path
-from asteria_tui.inference.payload import JSON_TYPE, Payload, checked, from_file, sample_files, type_of
+from asteria_tui.inference.payload import JSON_TYPE, MAX_BYTES, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Session
@@ -137,7 +138,7 @@ class RequestPanel(Panel):
         self._file, self._refused = None, ""
         try:
             path = sample_files(self.session.project, self.session.project.settings.models[model])[name]
-            content = path.read_bytes()
+            content = read_small(path, MAX_BYTES)
             text = content.decode()
         except (OSError, KeyError, ConfigError) as error:
             self._say(f"cannot read the sample {name}: {error}")

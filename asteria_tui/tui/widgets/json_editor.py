@@ -12,6 +12,8 @@ from rich.style import Style
 from rich.text import Text
 from textual.widgets import TextArea
 
+from asteria_tui.bounds import check_depth
+
 _TOKEN = re.compile(
     r'(?P<string>"(?:[^"\\]|\\.)*"?)(?P<colon>\s*:)?'
     r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
@@ -44,12 +46,13 @@ class JsonEditor(TextArea):
         self.error, self._error_at = "", None
         try:
             if self.is_json and self.text.strip():
+                check_depth(self.text)
                 json.loads(self.text)
         except json.JSONDecodeError as error:
             self._error_at = (error.lineno - 1, error.colno - 1)
             self.error = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        except RecursionError:
-            self.error = "nested too deeply"
+        except ValueError as error:  # too deep, or a number of thousands of digits
+            self.error = str(error)
         if before != self._error_at:
             self.notify_style_update()
         return self.error
