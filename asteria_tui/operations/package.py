@@ -39,8 +39,7 @@ async def package(context: Context, models: dict[str, ModelSettings], archiver: 
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArchiveError(f"cannot make the store {store}", detail=error.strerror or str(error)) from error
-    for directory in (store, *_mirrors(context)):
-        remove_abandoned(directory)
+    clean_stores(context)
     packaged = [await _package_one(context, name, settings, archiver) for name, settings in models.items()]
     if packaged:
         await fill_mirrors(context, packaged)
@@ -131,6 +130,12 @@ async def fill_mirrors(context: Context, packaged: list[ServedModel]) -> None:
         report.unchanged = not copied
         stores = len(mirrors) + 1
         report.summary = f"{stores} of {stores} equal"
+
+
+def clean_stores(context: Context) -> None:
+    """Removes what writers that were killed left in the stores."""
+    for directory in (context.project.primary_store, *_mirrors(context)):
+        remove_abandoned(directory)
 
 
 def _mirrors(context: Context) -> list[Path]:

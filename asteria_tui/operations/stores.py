@@ -12,7 +12,7 @@ from asteria_tui.config import ModelSettings
 from asteria_tui.errors import ArchiveError, AsteriaError, ExitCode
 from asteria_tui.events import ChainLink, Lane, StageProgressed, StoresCompared
 from asteria_tui.operations.base import Context, Operation, stage
-from asteria_tui.operations.package import fill_mirrors
+from asteria_tui.operations.package import clean_stores, fill_mirrors
 from asteria_tui.server.client import Client
 from asteria_tui.targets.record import ServerRecord
 from asteria_tui.targets.server_config import ServedModel
@@ -92,6 +92,7 @@ async def _loaded(context: Context, record: ServerRecord, name: str) -> StoreLin
 
 async def sync_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Copies the primary store's archives to wherever they differ and has a hand-filled container load them."""
+    clean_stores(context)
     served = [await asyncio.to_thread(_stored, context, name, settings) for name, settings in models.items()]
     await fill_mirrors(context, served)
     if isinstance(context.target, HasStore):
