@@ -14,9 +14,10 @@ from asteria_tui.archive.official import build_official
 from asteria_tui.archive.sources import collect
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Archiver, ModelSettings
-from asteria_tui.errors import ArchiveError, ConfigError
+from asteria_tui.errors import ArchiveError
 from asteria_tui.events import ArchiveBuilt, Lane, WarningRaised
 from asteria_tui.operations.base import Context, Operation, Progress, in_thread, stage
+from asteria_tui.operations.checks import Plan, ready_archive, require
 from asteria_tui.targets.server_config import ServedModel
 
 
@@ -49,6 +50,7 @@ async def package(context: Context, models: dict[str, ModelSettings], archiver: 
 async def _package_one(context: Context, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
     target = context.project.primary_store / f"{name}.mar"
     async with stage(context.emit, "package", name) as report:
+        await require(Plan(context=context, models={name: settings}), "package")
         if settings.archive is not None:
             packaged = await _take_ready(context, name, settings, target)
             report.summary = f"{settings.archive}, {wording.size(target.stat().st_size)}"
@@ -92,9 +94,7 @@ async def _package_one(context: Context, name: str, settings: ModelSettings, arc
 
 async def _take_ready(context: Context, name: str, settings: ModelSettings, target: Path) -> ServedModel:
     """A ready-made archive, copied into the store unless it is there already."""
-    source = context.project.path(settings.archive or "")
-    if not source.is_file():
-        raise ConfigError(f"no archive at {source}", hint=f"[models.{name}] archive names it")
+    source = ready_archive(context.project, name, settings)
     report = await asyncio.to_thread(inspect, source)
     if report.model_name is None:
         raise ArchiveError(f"{source} holds no model", detail="; ".join(report.warnings))

@@ -77,9 +77,7 @@ def main() -> str:
         token = management_token(management)
         names = [model["modelName"] for model in get(f"{management}/models", token)["models"]]
         described = [
-            description
-            for name in names
-            for description in get(f"{management}/models/{part(name)}/all", token)
+            description for name in names for description in get(f"{management}/models/{part(name)}/all", token)
         ]
     except urllib.error.HTTPError as error:
         return f"the management API said {error.code}: {error.read()[:200].decode(errors='replace')}"
