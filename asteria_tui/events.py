@@ -255,6 +255,20 @@ class StageFailed(Event, frozen=True, kw_only=True):
     cause: Cause | None = None
 
 
+class Checked(Event, frozen=True, kw_only=True):
+    """What one check of `up --dry-run` found."""
+
+    name: str
+    summary: str = ""
+    """What was seen, where all is well."""
+    title: str = ""
+    """What is wrong; empty where all is well."""
+    detail: str = ""
+    hint: str = ""
+    exit_code: int = 0
+    """That `up` would end with."""
+
+
 class WarningRaised(Event, frozen=True, kw_only=True, tag="noticed"):
     """Something the user should know that stops nothing."""
 
@@ -375,6 +389,7 @@ AnyEvent = (
     | StageProgressed
     | StageFinished
     | StageFailed
+    | Checked
     | WarningRaised
     | CommandRan
     | ArchiveBuilt

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from asteria_tui.archive.files import sha256_of
 from asteria_tui.targets.server_config import Ports, ServedModel
 
 PORTS = Ports(inference=18080, management=18081, metrics=18082, grpc_inference=17070, grpc_management=17071)
@@ -77,7 +78,8 @@ class FakeServer:
         self.expires_at = time.time() + 3600
         self.tokens_written_at = 0.0
         self.broken: dict[str, str] = {}
-        """The exception that a model's handler raises in `initialize`."""
+        """The exception that a model's handler raises in `initialize`, but in an archive that did well before."""
+        self.good: set[str] = set()
         self.is_slow = False
         """No worker gets ready by itself."""
         self.replies: dict[str, Handle] = {}
@@ -93,7 +95,7 @@ class FakeServer:
         self.defaults.clear()
         for model in models:
             found = self._add(model.name, model.version, model.file, model.settings.workers)
-            if model.name in self.broken:
+            if self._is_broken(found):
                 found.status = "UNLOADING"
                 self.fail_to_load(found)
             elif self.is_slow:
@@ -236,7 +238,7 @@ class FakeServer:
             )
         model = self._add(name, version, file, int(parameters.get("initial_workers", 0)))
         model.parameters = parameters
-        if name in self.broken:
+        if self._is_broken(model):
             self.fail_to_load(model)
             model.workers = 0
             if not self.broken[name].startswith("RuntimeError"):
@@ -245,6 +247,14 @@ class FakeServer:
         self.log_ready(model)
         text = f'Model "{name}" Version: {version} registered with {model.workers} initial workers'
         return httpx.Response(200, json={"status": text})
+
+    def _is_broken(self, model: FakeModel) -> bool:
+        """By its archive, whatever name that has in the store."""
+        sha256 = sha256_of(self.store / model.file)
+        if sha256 not in self.good and model.name in self.broken:
+            return True
+        self.good.add(sha256)
+        return False
 
     def _unregister(self, request: httpx.Request, name: str, version: str | None) -> httpx.Response:
         found = self._found(name, version)

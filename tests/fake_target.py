@@ -49,6 +49,9 @@ class FakeTarget:
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         self._called("start")
+        if self.server.is_running:
+            emit(ServerChanged(state="stopping", target="local"))
+            await uninterrupted(self._stop())
         emit(ServerChanged(state="starting", target="local"))
         self.begun.set()
         await self.may_start.wait()

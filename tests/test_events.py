@@ -20,6 +20,7 @@ EVENTS: list[Event] = [
     events.StageProgressed(stage="package", done=1, total=2, unit="B"),
     events.StageFinished(stage="package", summary="1 MB", seconds=0.1),
     events.StageFailed(stage="ready", title="no", cause=CAUSE),
+    events.Checked(name="ports", title="a port is taken", exit_code=3),
     events.WarningRaised(text="mind"),
     events.CommandRan(command="java"),
     events.ArchiveBuilt(model="m", path="m.mar", sha256="0" * 64, size=1, members=2),

@@ -95,7 +95,7 @@ def replacement(target: Path) -> Iterator[int]:
         raise _unwritable(target, error) from error
 
 
-PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
+PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\.mar)?")
 
 
 def _open_partial(target: Path) -> tuple[Path, int]:
@@ -113,7 +113,7 @@ def _open_partial(target: Path) -> tuple[Path, int]:
 
 def remove_abandoned(directory: Path) -> None:
     """Removes what writers that were killed left there, and nothing that is being written."""
-    for partial in directory.glob(".*.partial"):
+    for partial in directory.glob(".*.partial*"):
         if PARTIAL.fullmatch(partial.name):
             with contextlib.suppress(OSError), partial.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,8 +140,8 @@ def _synchronise(directory: Path) -> None:
 
 
 _HINTS = {
-    errno.ENOSPC: "free some space, or set `primary` of [stores] to a directory on another disk",
-    errno.EDQUOT: "your quota is used up: free some space, or set `primary` of [stores] to another disk",
+    errno.ENOSPC: "its disk is full: free some space there, or name a directory on another disk instead of it",
+    errno.EDQUOT: "your quota there is used up: free some space, or name a directory on another disk instead of it",
     errno.EFBIG: "this file system or a limit (`ulimit -f`) forbids files of this size",
     errno.EROFS: "the file system is read-only: set `primary` of [stores] to a directory that can be written",
     errno.EACCES: "check owner and mode of the directory",

@@ -14,6 +14,7 @@ from asteria_tui.archive.crc import crc32_of
 from asteria_tui.archive.files import Progress, blocks, reading, replacement, sha256_of, write_all
 from asteria_tui.archive.sources import MANIFEST_NAME, Sources, collect
 from asteria_tui.config import ModelSettings, Project
+from asteria_tui.errors import ArchiveError
 from asteria_tui.events import ChainLink, Place
 
 
@@ -134,6 +135,15 @@ def _holds(archive: Path, sources: Sources) -> bool:
     checksums = crc32_of([path for _, path in sources.members], sizes, lambda *_: None)
     names = [name for name, _ in sources.members]
     return theirs == {name: (size, crc) for name, size, crc in zip(names, sizes, checksums, strict=True)}
+
+
+def unpacked_size(archive: Path) -> int:
+    """Bytes that its members take once they are unpacked; raises ArchiveError where it cannot be read."""
+    try:
+        with reading(archive), zipfile.ZipFile(archive) as file:
+            return sum(member.file_size for member in file.infolist())
+    except zipfile.BadZipFile as error:
+        raise ArchiveError(f"{archive} is not an archive", detail=str(error)) from error
 
 
 def _look(path: Path) -> StoreLink:

@@ -24,7 +24,7 @@ COMPLETION = "_ASTERIA_TUI_COMPLETE"
 COMMANDS = {
     "up": Command("serving", "Everything up to a first prediction; what is right already is left alone.", "Serve"),
     "down": Command("operations.down:Down", "Stop the server and remove all that it leaves behind.", "Serve"),
-    "restart": Command("serving", "Stop, then up.", "Serve"),
+    "restart": Command("serving", "Up, with a new server in any case.", "Serve"),
     "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
     "predict": Command("predict", "Send one payload; without any, the model's first sample.", "Ask"),
     "keys": Command("keys", "The tokens of the running server, masked unless asked.", "See"),

@@ -18,6 +18,7 @@ from asteria_tui.logs.text import sanitize
 from asteria_tui.wording import duration, escaped, size
 
 STAGE_WIDTH = 8
+CHECK_WIDTH = 12
 
 
 class Renderer:
@@ -35,6 +36,7 @@ class Renderer:
             events.StageFinished: self._finished,
             events.StageFailed: self._stage_failed,
             events.OperationFailed: self._operation_failed,
+            events.Checked: self._checked,
             events.WarningRaised: lambda event: self.say(sanitize(f" ! {event.text}{_hint(event.hint)}")),
             events.CommandRan: self._ran,
             events.Predicted: self._predicted,
@@ -65,6 +67,13 @@ class Renderer:
         glyph = self.style.dim("=") if event.unchanged else self.style.good("✔")
         self.say(f" {glyph} {_stage(event)}  {sanitize(event.summary)}  {self.style.dim(duration(event.seconds))}")
 
+    def _checked(self, event: events.Checked) -> None:
+        where = f"{event.name:<{CHECK_WIDTH}}"
+        if event.title:
+            self._failure(where, event)
+        else:
+            self.say(f" {self.style.good('✔')} {where}  {sanitize(event.summary)}")
+
     def _stage_failed(self, event: events.StageFailed) -> None:
         self._failure(_stage(event), event)
 
@@ -72,15 +81,16 @@ class Renderer:
         if not event.stage:  # else that has reported it
             self._failure(f"{event.name:<{STAGE_WIDTH}}", event)
 
-    def _failure(self, where: str, event: events.StageFailed | events.OperationFailed) -> None:
+    def _failure(self, where: str, event: events.StageFailed | events.OperationFailed | events.Checked) -> None:
         self._clear_progress()
         print(f" {self.style.bad('✘')} {where}  {self.style.bad(sanitize(event.title))}", file=sys.stderr)  # noqa: T201
         for line in sanitize(event.detail).splitlines():
             print(f"   {line}", file=sys.stderr)  # noqa: T201
         if event.hint:
             print(f"   → {sanitize(event.hint)}", file=sys.stderr)  # noqa: T201
-        if event.cause and event.cause.traceback and self.options.verbose:
-            print(event.cause.traceback, file=sys.stderr)  # noqa: T201
+        cause = None if isinstance(event, events.Checked) else event.cause
+        if cause and cause.traceback and self.options.verbose:
+            print(cause.traceback, file=sys.stderr)  # noqa: T201
         if isinstance(event, events.OperationFailed) and event.crash_report and self.options.verbose:
             print(Path(event.crash_report).read_text(), file=sys.stderr)  # noqa: T201
 

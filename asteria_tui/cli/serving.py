@@ -25,11 +25,16 @@ from asteria_tui.wording import size
 @click.argument("archive", type=PATH, required=False, help="A ready-made .mar to serve, with or without a project.")
 @model_option
 @archiver_option
-def up(options: Options, archive: Path | None, model: str | None, archiver: Archiver) -> int:
+@click.option("--dry-run", is_flag=True, help="Only check whether it could work; change nothing.")
+def up(options: Options, archive: Path | None, model: str | None, archiver: Archiver, dry_run: bool) -> int:
     """Everything up to a first prediction; what is right already is left alone."""
+    project = archive_project(options.project, archive, options.overrides) if archive else None
+    if dry_run:
+        from asteria_tui.operations.checks import CheckUp
+
+        return run(options, CheckUp(model=model), project=project)
     from asteria_tui.operations.up import Up
 
-    project = archive_project(options.project, archive, options.overrides) if archive else None
     return run(
         options,
         Up(model=model, archiver=archiver),
@@ -41,7 +46,7 @@ def up(options: Options, archive: Path | None, model: str | None, archiver: Arch
 @command
 @model_option
 def restart(options: Options, model: str | None) -> int:
-    """Stop, then up."""
+    """Up, with a new server in any case."""
     from asteria_tui.operations.restart import Restart
 
     return run(options, Restart(model=model), finish=lambda state, renderer: _say_where(state, renderer, options))

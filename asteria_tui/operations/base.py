@@ -150,9 +150,9 @@ async def locked(project: Project, emit: Emit) -> AsyncIterator[None]:
             emit(WarningRaised(text=f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"))
 
         await lock(file, waiting)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: who waits is not told for whom
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 

@@ -14,9 +14,10 @@ from asteria_tui.archive.official import build_official
 from asteria_tui.archive.sources import collect
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Archiver, ModelSettings
-from asteria_tui.errors import ArchiveError, ConfigError
+from asteria_tui.errors import ArchiveError
 from asteria_tui.events import ArchiveBuilt, Lane, WarningRaised
 from asteria_tui.operations.base import Context, Operation, Progress, in_thread, stage
+from asteria_tui.operations.checks import Plan, ready_archive, require
 from asteria_tui.targets.server_config import ServedModel
 
 
@@ -39,8 +40,7 @@ async def package(context: Context, models: dict[str, ModelSettings], archiver: 
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArchiveError(f"cannot make the store {store}", detail=error.strerror or str(error)) from error
-    for directory in (store, *_mirrors(context)):
-        remove_abandoned(directory)
+    clean_stores(context)
     packaged = [await _package_one(context, name, settings, archiver) for name, settings in models.items()]
     if packaged:
         await fill_mirrors(context, packaged)
@@ -50,6 +50,7 @@ async def package(context: Context, models: dict[str, ModelSettings], archiver: 
 async def _package_one(context: Context, name: str, settings: ModelSettings, archiver: Archiver) -> ServedModel:
     target = context.project.primary_store / f"{name}.mar"
     async with stage(context.emit, "package", name) as report:
+        await require(Plan(context=context, models={name: settings}), "package")
         if settings.archive is not None:
             packaged = await _take_ready(context, name, settings, target)
             report.summary = f"{settings.archive}, {wording.size(target.stat().st_size)}"
@@ -93,9 +94,7 @@ async def _package_one(context: Context, name: str, settings: ModelSettings, arc
 
 async def _take_ready(context: Context, name: str, settings: ModelSettings, target: Path) -> ServedModel:
     """A ready-made archive, copied into the store unless it is there already."""
-    source = context.project.path(settings.archive or "")
-    if not source.is_file():
-        raise ConfigError(f"no archive at {source}", hint=f"[models.{name}] archive names it")
+    source = ready_archive(context.project, name, settings)
     report = await asyncio.to_thread(inspect, source)
     if report.model_name is None:
         raise ArchiveError(f"{source} holds no model", detail="; ".join(report.warnings))
@@ -131,6 +130,12 @@ async def fill_mirrors(context: Context, packaged: list[ServedModel]) -> None:
         report.unchanged = not copied
         stores = len(mirrors) + 1
         report.summary = f"{stores} of {stores} equal"
+
+
+def clean_stores(context: Context) -> None:
+    """Removes what writers that were killed left in the stores."""
+    for directory in (context.project.primary_store, *_mirrors(context)):
+        remove_abandoned(directory)
 
 
 def _mirrors(context: Context) -> list[Path]:

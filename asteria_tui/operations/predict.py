@@ -14,7 +14,14 @@ from asteria_tui.events import CommandRan, Predicted
 from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
-from asteria_tui.operations.ready import explain_503, watch_answer, with_log_cause, with_oom_reason
+from asteria_tui.operations.ready import (
+    explain_503,
+    is_reloaded,
+    replaced,
+    watch_answer,
+    with_log_cause,
+    with_oom_reason,
+)
 from asteria_tui.server.answers import Answer, error_of
 from asteria_tui.targets.record import LoadedModel, load_record
 from asteria_tui.wording import short
@@ -22,6 +29,8 @@ from asteria_tui.wording import short
 TOO_LARGE = 413
 """TorchServe's own answer in spite of its empty body (docs/torchserve.md section 7)."""
 SUMMARY_WIDTH = 60
+WORKER_ENDED = "Worker died."
+"""Also where the model was unregistered while a worker was in the middle of the request."""
 ANSWER_SLACK = 10.0
 """Seconds beyond the model's own response_timeout, after which TorchServe ends the worker."""
 
@@ -48,25 +57,37 @@ async def predict(server: ServerConnection, name: str, payload: Payload, setting
         return await _predict(server, name, payload, settings, report)
 
 
-async def smoke_test(server: ServerConnection, name: str, settings: ModelSettings) -> Predicted | None:
-    """The same with the model's first sample; a model without one is not tested, and that is reported."""
+async def smoke_test(
+    server: ServerConnection, name: str, settings: ModelSettings, loaded: LoadedModel | None = None
+) -> Predicted | None:
+    """The same with the model's first sample; a model without one is not tested, and that is reported.
+
+    `loaded` is a version that is not the default one yet.
+    """
     async with stage(server.context.emit, "predict", name) as report:
         payload = first_sample(server.context.project, settings)
         if payload is None:
             report.summary = "not tested: no sample to send (samples in asteria.toml)"
             return None
-        return await _predict(server, name, payload, settings, report)
+        return await _predict(server, name, payload, settings, report, loaded)
 
 
 async def _predict(
-    server: ServerConnection, name: str, payload: Payload, settings: ModelSettings, report: StageReport
+    server: ServerConnection,
+    name: str,
+    payload: Payload,
+    settings: ModelSettings,
+    report: StageReport,
+    chosen: LoadedModel | None = None,
 ) -> Predicted:
-    server.context.emit(CommandRan(command=f"POST {server.client.inference}{prediction_path(name)} ({payload.name})"))
+    version = chosen.version if chosen else None
+    path = prediction_path(name, version)
+    server.context.emit(CommandRan(command=f"POST {server.client.inference}{path} ({payload.name})"))
+    loaded = chosen or _loaded(server.context, name)
     begun = time.time()
-    answer = await _answer(server, name, payload, settings)
+    answer = await _answer(server, name, payload, settings, loaded, version)
     answered_at = time.time()
-    error = None if answer.is_good else await _error(server, name, answer, begun)
-    loaded = _loaded(server.context, name)
+    error = None if answer.is_good else await _error(server, name, answer, begun, loaded)
     predicted = Predicted(
         at=answered_at,
         model=name,
@@ -95,12 +116,20 @@ def _loaded(context: Context, name: str) -> LoadedModel | None:
     return record.models.get(name) if record else None
 
 
-async def _answer(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Answer:
+async def _answer(
+    server: ServerConnection,
+    name: str,
+    payload: Payload,
+    settings: ModelSettings,
+    loaded: LoadedModel | None,
+    version: str | None,
+) -> Answer:
+    timeout = settings.response_timeout + ANSWER_SLACK
     sending = asyncio.ensure_future(
-        server.client.predict(name, payload.content, payload.content_type, settings.response_timeout + ANSWER_SLACK)
+        server.client.predict(name, payload.content, payload.content_type, timeout, version)
     )
     try:
-        await watch_answer(server, name, sending)
+        await watch_answer(server, name, sending, loaded)
         return await sending
     except BaseException:
         sending.cancel()
@@ -109,7 +138,11 @@ async def _answer(server: ServerConnection, name: str, payload: Payload, setting
         raise
 
 
-async def _error(server: ServerConnection, name: str, answer: Answer, begun: float) -> AsteriaError:
+async def _error(
+    server: ServerConnection, name: str, answer: Answer, begun: float, loaded: LoadedModel | None
+) -> AsteriaError:
+    if loaded is not None and answer.message == WORKER_ENDED and is_reloaded(server, name, loaded):
+        return replaced(name, loaded)
     asked = f"POST {prediction_path(name)}"
     if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.

@@ -13,12 +13,17 @@ from asteria_tui.errors import AsteriaError, InferenceError, ServerError
 from asteria_tui.events import Cause, Model, StageProgressed
 from asteria_tui.operations.base import ServerConnection, open_watch, with_cause
 from asteria_tui.server.answers import Answer
+from asteria_tui.targets.record import LoadedModel, load_record
 
 POLL = 0.05
 """Seconds between two looks at the log, which is where news shows first."""
 DESCRIBE_EVERY = 0.5
+RECORD_EVERY = 0.2
+"""Seconds between two looks at our own record while an answer is waited for."""
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether an answer can still come."""
+"""Seconds between two looks at the server meanwhile."""
+LAST_MOMENT = 0.5
+"""Seconds that an answer may still come after its model was seen to go."""
 CAUSE_TIMEOUT = 2.0
 """Seconds that the log may lag behind an answer; a traceback ends with half a second of silence."""
 
@@ -104,16 +109,27 @@ def latest(causes: list[Cause], name: str, since: float, *phases: str) -> Cause 
     )
 
 
-async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task[Answer]) -> None:
+async def watch_answer(
+    server: ServerConnection, name: str, answer: asyncio.Task[Answer], asked: LoadedModel | None = None
+) -> None:
     """Returns when `answer` is done; raises ServerError when it can't come any more.
 
-    TorchServe queues a request to a crash-looping model and never answers it (docs/torchserve.md section 0 item 4).
+    TorchServe never answers a request that it queued for a crash-looping model (docs/torchserve.md section 0 item 4),
+    nor one that waited when its model was unregistered (docs/torchserve.md section 7). `asked` is what was loaded
+    when it was sent.
     """
     not_ready_since: float | None = None
-    while not answer.done():
-        await asyncio.wait([answer], timeout=LOOK_EVERY)
+    looked_at = time.monotonic()
+    while True:
+        await asyncio.wait([answer], timeout=RECORD_EVERY)
         if answer.done():
             return
+        if asked is not None and is_reloaded(server, name, asked):
+            await _give_up(answer, name, asked)
+            return
+        if time.monotonic() - looked_at < LOOK_EVERY:
+            continue
+        looked_at = time.monotonic()
         if await server.context.target.find() is None:
             raise ServerError(
                 "the server ended while it worked on the request",
@@ -121,6 +137,9 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
                 hint="`asteria-tui up` starts it again",
             )
         models = await server.client.describe(name)
+        if asked is not None and all(model.version != asked.version for model in models):
+            await _give_up(answer, name, asked)
+            return
         if any(model.is_ready for model in models):
             not_ready_since = None
             continue
@@ -132,6 +151,26 @@ async def watch_answer(server: ServerConnection, name: str, answer: asyncio.Task
             raise with_cause(
                 ServerError(f"no worker of {name} is ready, and the request would never be answered"), cause
             )
+
+
+def is_reloaded(server: ServerConnection, name: str, asked: LoadedModel) -> bool:
+    """Whether another archive of the same version takes its place: that is recorded before the old one goes."""
+    record = load_record(server.context.project)
+    now = record.models.get(name) if record else None
+    return bool(asked.sha256) and now is not None and now.version == asked.version and now != asked
+
+
+async def _give_up(answer: asyncio.Task[Answer], name: str, asked: LoadedModel) -> None:
+    """Unless the answer is on its way, which is so for a request that a worker was just working on."""
+    await asyncio.wait([answer], timeout=LAST_MOMENT)
+    if not answer.done():
+        raise replaced(name, asked)
+
+
+def replaced(name: str, asked: LoadedModel) -> ServerError:
+    return ServerError(
+        f"{name} {asked.version} was replaced while the request waited", hint="send it again: its successor answers"
+    )
 
 
 async def explain_503(server: ServerConnection, name: str, error: AsteriaError) -> AsteriaError:

@@ -1,4 +1,4 @@
-"""`restart`: down, then up."""
+"""`restart`: up, with a new server in any case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from asteria_tui.events import Lane
 from asteria_tui.operations.base import Context, Operation
-from asteria_tui.operations.down import down
 from asteria_tui.operations.up import up
 
 
@@ -16,5 +15,4 @@ class Restart(Operation, frozen=True, kw_only=True):
     model: str | None = None
 
     async def run(self, context: Context) -> None:
-        await down(context)
-        await up(context, context.models(self.model))
+        await up(context, context.models(self.model), anew=True)

@@ -11,9 +11,9 @@ from asteria_tui.archive.stores import PlaceFound, StoreLink, chain, compare, so
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import ArchiveError, AsteriaError, ExitCode
 from asteria_tui.events import ChainLink, Lane, StageProgressed, StoresCompared
-from asteria_tui.operations.base import Context, Operation, stage
-from asteria_tui.operations.package import fill_mirrors
-from asteria_tui.server.client import Client
+from asteria_tui.operations.base import Context, Operation, ServerConnection, open_watch, stage
+from asteria_tui.operations.package import clean_stores, fill_mirrors
+from asteria_tui.operations.replace import replace_model
 from asteria_tui.targets.record import ServerRecord
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import ContainerStore, HasStore, StoredArchive
@@ -92,6 +92,7 @@ async def _loaded(context: Context, record: ServerRecord, name: str) -> StoreLin
 
 async def sync_stores(context: Context, models: dict[str, ModelSettings]) -> ExitCode:
     """Copies the primary store's archives to wherever they differ and has a hand-filled container load them."""
+    clean_stores(context)
     served = [await asyncio.to_thread(_stored, context, name, settings) for name, settings in models.items()]
     await fill_mirrors(context, served)
     if isinstance(context.target, HasStore):
@@ -128,15 +129,8 @@ async def _put(context: Context, target: HasStore, inside: ContainerStore, model
         if record is None:
             report.summary += ", not registered: its ports are not published"
             return
-        keys = await context.target.read_key_file()
-        async with context.client(record) if keys else context.client_without_keys(record) as client:
-            await _register(client, model)
-
-
-async def _register(client: Client, model: ServedModel) -> None:
-    """In place of what is loaded under its name; a version can't be registered twice (docs/torchserve.md section 2)."""
-    registered = {found.name for found in await client.models()}
-    if model.name in registered:
-        for found in reversed(await client.describe(model.name)):
-            await client.unregister(found.name, found.version)
-    await client.register(model.file, model.name, model.register_parameters, model.settings.startup_timeout + 30.0)
+    keys = await context.target.read_key_file()
+    async with context.client(record) if keys else context.client_without_keys(record) as client:
+        # Whoever started it by hand has neither our record nor our log.
+        server = ServerConnection(context, client, open_watch(context, look_back=0))
+        await replace_model(server, model, is_recorded=False)

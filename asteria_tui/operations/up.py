@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Sequence
 from typing import ClassVar
-
-import msgspec
 
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
-from asteria_tui.events import Lane, Model, ModelsChanged, StageProgressed
+from asteria_tui.events import Lane, Model, ModelsChanged
 from asteria_tui.operations.base import Context, Operation, ServerConnection, open_watch, stage
 from asteria_tui.operations.down import end_server
+from asteria_tui.operations.drain import versions_of
 from asteria_tui.operations.keys import show_keys
 from asteria_tui.operations.package import package
 from asteria_tui.operations.predict import smoke_test
-from asteria_tui.operations.ready import wait_ready, with_log_cause, with_oom_reason
-from asteria_tui.operations.status import server_running
-from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record, save_record, with_model
-from asteria_tui.targets.registry import open_target
+from asteria_tui.operations.ready import wait_ready, with_oom_reason
+from asteria_tui.operations.replace import Replacement, end_retries, keep, load, remember, unload
+from asteria_tui.operations.start import Started, start_again, start_server
+from asteria_tui.targets.record import LoadedModel, ServerRecord
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.wording import plural
 
@@ -38,163 +34,123 @@ class Up(Operation, frozen=True, kw_only=True):
         await up(context, context.models(self.model), self.archiver)
 
 
-async def up(context: Context, models: dict[str, ModelSettings], archiver: Archiver = "own") -> None:
+async def up(
+    context: Context, models: dict[str, ModelSettings], archiver: Archiver = "own", *, anew: bool = False
+) -> None:
     """Package, store, start, ready, keys, predict; each stage raises its own errors.
 
-    A server that this call started and that did not become ready, or whose start was interrupted, is stopped again.
+    A server that this call started and that did not become ready, or whose start was interrupted, is stopped again,
+    and one whose place it took is started again. `anew`: a new server in any case.
     """
     served = await package(context, models, archiver)
-    record, is_new = await _started(context, served)
-    is_all = models.keys() == context.project.settings.models.keys()
+    started = await start_server(context, served, anew=anew)
     try:
-        failures = await _smoke_tested(context, record, served, is_new=is_new, is_all=is_all)
-    except (AsteriaError, asyncio.CancelledError):
-        if is_new:
-            await end_server(context)
+        failures = await _smoke_tested(context, started, served)
+    except (AsteriaError, asyncio.CancelledError) as error:
+        if started.is_new:
+            await _take_back(context, started, str(error) or "interrupted")
         raise
     if failures:
-        raise failures[0]
+        first = failures[0][1]
+        if started.before is not None and any(started.before.is_good(context.project, name) for name, _ in failures):
+            await _take_back(context, started, first.title)
+        raise first
 
 
-async def _started(context: Context, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
-    """The running server of this project, or a new one."""
-    async with stage(context.emit, "start") as report:
-        await _end_elsewhere(context)
-        record = await context.target.find()
-        if record is not None and await _serves_on(context, record):
-            report.unchanged = True
-        else:
-            if record is not None:
-                # What can't be started again is not stopped.
-                await context.target.preflight()
-                context.emit(StageProgressed(stage="start", text="stopping the server to apply changed settings"))
-                await context.target.stop(context.emit)
-            record = await context.target.start(models, context.emit)
-        report.summary = record.inference
-        context.emit(server_running(record))
-        return record, not report.unchanged
-
-
-async def _end_elsewhere(context: Context) -> None:
-    """A project has one server: choosing another target moves it."""
-    record = load_record(context.project)
-    if record is not None and record.target != context.project.settings.server.target:
-        context.emit(StageProgressed(stage="start", text=f"stopping the server on {record.target}"))
-        await open_target(context.project, record.target).stop(context.emit)
-
-
-async def _serves_on(context: Context, record: ServerRecord) -> bool:
-    """Whether a running server can be kept: same settings, and it answers."""
-    if record.fingerprint != context.target.fingerprint():
-        return False
-    try:
-        async with context.client(record) as client:
-            await client.models()
-    except AsteriaError:
-        return False
-    return True
+async def _take_back(context: Context, started: Started, reason: str) -> None:
+    await end_server(context)
+    if started.before is not None:
+        await start_again(context, started.before, reason)
 
 
 async def _smoke_tested(
-    context: Context, record: ServerRecord, models: list[ServedModel], *, is_new: bool, is_all: bool
-) -> list[AsteriaError]:
+    context: Context, started: Started, models: list[ServedModel]
+) -> list[tuple[str, AsteriaError]]:
     """The stages ready, keys and predict; returns what failed, and raises it when no model is ready at all."""
-    failures: list[AsteriaError] = []
-    async with context.client(record) as client:
+    failures: list[tuple[str, AsteriaError]] = []
+    async with context.client(started.record) as client:
         # The log of a server that runs on tells of failures that were fixed long ago.
-        server = ServerConnection(context, client, open_watch(context) if is_new else open_watch(context, look_back=0))
-        if is_all and not is_new:
-            await _unload_removed(server, record)
-        ready = []
-        for model in models:
-            try:
-                await _ready(server, model, is_new=is_new)
-                ready.append(model)
-            except AsteriaError as error:
-                failures.append(error)
-        if not ready and failures:
-            raise failures[0]
-        async with stage(context.emit, "keys") as report:
-            report.summary = await show_keys(context, client)
-        context.emit(ModelsChanged(models=tuple(await client.models())))
-        for model in ready:
-            try:
-                await smoke_test(server, model.name, model.settings)
-            except AsteriaError as error:
-                failures.append(error)
+        watch = open_watch(context) if started.is_new else open_watch(context, look_back=0)
+        server = ServerConnection(context, client, watch)
+        if not started.is_new and {model.name for model in models} == context.project.settings.models.keys():
+            await _unload_removed(server, started.record)
+        ready: dict[str, tuple[ServedModel, Replacement | None]] = {}
+        try:
+            for model in models:
+                try:
+                    ready[model.name] = (model, await _ready(server, model, is_new=started.is_new))
+                except AsteriaError as error:
+                    failures.append((model.name, error))
+            if not ready and failures:
+                raise failures[0][1]
+            async with stage(context.emit, "keys") as report:
+                report.summary = await show_keys(context, client)
+            context.emit(ModelsChanged(models=tuple(await client.models())))
+            for name in tuple(ready):
+                model, replacement = ready.pop(name)
+                try:
+                    await _predict(server, model, replacement)
+                except AsteriaError as error:
+                    failures.append((name, error))
+        except (AsteriaError, asyncio.CancelledError):
+            for _, replacement in ready.values():
+                if replacement is not None:
+                    await replacement.reject()
+            raise
     return failures
 
 
-async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) -> None:
+async def _predict(server: ServerConnection, model: ServedModel, replacement: Replacement | None) -> None:
+    if replacement is None:
+        await smoke_test(server, model.name, model.settings)
+        keep(server.context, model)
+    else:
+        await replacement.smoke_test()
+        await replacement.accept()
+
+
+async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) -> Replacement | None:
     async with stage(server.context.emit, "ready", model.name) as report:
         record = await server.context.target.find()
         if record is None:
             raise ServerError("the server ended", detail=server.context.target.describe_end())
-        begun = record.started_at if is_new else time.time()
-        found = None if is_new else await _served(server, record, model)
-        report.unchanged = found is not None
-        if found is None and not is_new:
-            await _load(server, record, model)
-        try:
-            found = found or await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
-        except ServerError as error:
-            await _end_retries(server, model)
-            explained = await with_oom_reason(server, error, begun)
-            if explained is error:
-                raise
-            raise explained from error
+        replacement = None
+        if is_new:
+            found = await _first_ready(server, model, record.started_at)
+        else:
+            served = await _served(server, record, model)
+            report.unchanged = served is not None
+            if served is None:
+                replacement = await load(server, model)
+                served = (await server.client.describe(model.name, model.version))[0]
+            found = served
         report.summary = plural(found.ready_workers, "worker")
+        return replacement
+
+
+async def _first_ready(server: ServerConnection, model: ServedModel, begun: float) -> Model:
+    """Of a server that has just been started with it."""
+    try:
+        return await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
+    except ServerError as error:
+        # TorchServe would start a broken worker again for five minutes (docs/torchserve.md section 6).
+        await end_retries(server, model)
+        explained = await with_oom_reason(server, error, begun)
+        if explained is error:
+            raise
+        raise explained from error
 
 
 async def _served(server: ServerConnection, record: ServerRecord, model: ServedModel) -> Model | None:
     """The model, if the very archive is loaded, served as wanted, and ready."""
     if record.models.get(model.name) != LoadedModel.of(model):
         return None
-    found = await _versions(server, model.name)
+    found = await versions_of(server, model.name)
     return next((one for one in found if one.is_ready and one.version == model.version), None)
 
 
 async def _unload_removed(server: ServerConnection, record: ServerRecord) -> None:
     """What was loaded for a model that is no longer in the project goes."""
     for name in record.models.keys() - server.context.project.settings.models.keys():
-        await _unload(server, name)
-        record = with_model(record, name, None)
-        save_record(server.context.project, record)
-
-
-async def _unload(server: ServerConnection, name: str) -> None:
-    """Every version; the default one can only be removed last (docs/torchserve.md section 2)."""
-    versions = await _versions(server, name)
-    if versions:
-        default = await server.client.default_version(name)
-        for found in sorted(versions, key=lambda found: found.version == default):
-            await server.client.unregister(name, found.version)
-
-
-async def _load(server: ServerConnection, record: ServerRecord, model: ServedModel) -> None:
-    """Registers an archive in place of what is loaded under its name; raises ServerError with its cause."""
-    begun = time.time()
-    await _unload(server, model.name)
-    project = server.context.project
-    # Wanted and not there: `status` says so until it is.
-    save_record(project, with_model(record, model.name, msgspec.structs.replace(LoadedModel.of(model), sha256="")))
-    try:
-        await server.client.register(
-            model.file, model.name, model.register_parameters, model.settings.startup_timeout + 30.0
-        )
-    except ServerError as error:
-        await _end_retries(server, model)
-        raise await with_log_cause(server, error, model.name, begun, "load", "start") from error
-    save_record(project, with_model(record, model.name, LoadedModel.of(model)))
-
-
-async def _versions(server: ServerConnection, name: str) -> list[Model]:
-    with contextlib.suppress(ServerError):
-        return await server.client.describe(name)
-    return []
-
-
-async def _end_retries(server: ServerConnection, model: ServedModel) -> None:
-    """TorchServe would start a broken worker again for five minutes (docs/torchserve.md section 6)."""
-    with contextlib.suppress(AsteriaError):
-        await server.client.unregister(model.name, model.version)
+        await unload(server, name)
+        remember(server.context, name, None)

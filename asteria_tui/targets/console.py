@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import time
 from collections.abc import Callable
@@ -24,31 +26,66 @@ FATAL = re.compile(
 )
 
 
+# After which nothing comes any more, though Java may live on.
+HOPELESS = re.compile(
+    rb"Failed to bind to address|No space left on device|java\.lang\.OutOfMemoryError|^Invalid configuration: ",
+    re.MULTILINE,
+)
+HOPELESS_TIMEOUT = 5.0
+"""Seconds that Java has for ending by itself then."""
+LEAST_SPACE = 4096
+"""Bytes without which the console cannot say anything either."""
+
+
 async def until_started(console: Path, ended: Callable[[], str], emit: Emit) -> None:
     """Returns when every port is bound.
 
     `ended` says how the server ended (`exit status 1`), and is empty while it runs.
 
     Raises:
-        TargetError: it ended, or does not open its ports.
+        TargetError: it ended, does not open its ports, or cannot write its log.
     """
     begun = told = time.monotonic()
-    while STARTED not in read(console):
+    hopeless_at: float | None = None
+    while STARTED not in (text := read(console)):
         if end := ended():
             raise TargetError(
                 f"TorchServe ended while it started ({end})",
                 detail=console_tail(console),
-                hint=f"the whole console: {console}",
+                hint=f"the whole console: {_own(console)}",
             )
         now = time.monotonic()
+        if hopeless_at is None and HOPELESS.search(text):
+            hopeless_at = now
+        if hopeless_at is not None and now - hopeless_at > HOPELESS_TIMEOUT:
+            raise TargetError(
+                "TorchServe failed while it started, and does not end",
+                detail=console_tail(console),
+                hint=f"the whole console: {_own(console)}",
+            )
         if now - begun > START_TIMEOUT:
             raise TargetError(
                 f"TorchServe did not open its ports within {START_TIMEOUT:.0f} s", detail=console_tail(console)
             )
         if now - told >= 1:
             told = now
+            _check_space(console.parent)
             emit(StageProgressed(stage="start", text="waiting for Java", done=now - begun, unit="s"))
         await asyncio.sleep(POLL)
+
+
+def _own(console: Path) -> Path:
+    """The file of this run: the next start has another one under that name."""
+    return console.resolve()
+
+
+def _check_space(logs: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        found = os.statvfs(logs)
+        if found.f_bavail * found.f_frsize < LEAST_SPACE:
+            raise TargetError(
+                f"the disk of {logs} is full", detail="TorchServe cannot write its log", hint="free some space there"
+            )
 
 
 def console_tail(console: Path) -> str:

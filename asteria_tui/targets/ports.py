@@ -14,13 +14,20 @@ from asteria_tui.process import port_owner
 from asteria_tui.targets.server_config import Ports
 
 
-def claim_ports(wanted: Ports) -> Ports:
-    """The ports to use, each 0 replaced by a free one; raises TargetError naming port, pid and program."""
+def claim_ports(wanted: Ports, own: Ports | None = None) -> Ports:
+    """The ports to use, each 0 replaced by a free one; raises TargetError naming port, pid and program.
+
+    `own` are those of the server that is to be replaced: they are free for its successor.
+    """
     taken = []
+    given_back = set(own.items().values()) if own else set()
     held: list[socket.socket] = []
     chosen: dict[str, int] = {}
     try:
         for name, port in wanted.items().items():
+            if port in given_back:
+                chosen[name] = port
+                continue
             try:
                 holder = _bound(port)
             except OSError as error:

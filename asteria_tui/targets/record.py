@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from asteria_tui.config import Project, Settings, Table, TargetName
-from asteria_tui.errors import ConfigError
+from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.files import write_atomically
 from asteria_tui.process import ProcessId
 from asteria_tui.targets.server_config import Ports, ServedModel
@@ -77,6 +78,10 @@ def make_state_dir(project: Project) -> Path:
         write_atomically(project.state_dir / ".gitignore", b"*\n")
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise TargetError(
+                f"the disk of {project.state_dir} is full", detail=str(error), hint="free some space there"
+            ) from error
         raise ConfigError(
             f"cannot write to {project.state_dir}",
             detail=error.strerror or str(error),

@@ -19,6 +19,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_bytes: int
     cpu_seconds: float
+    available_bytes: int | None = None
+    """Memory that its processes may still take; None where that is not known."""
     restarts: int | None = None
     """How often the engine started the container again; None where there is no container."""
     out_of_memory_at: float | None = None
@@ -47,7 +49,10 @@ class Target(Protocol):
         ...
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
-        """Starts a server and returns when it answers; raises TargetError and leaves nothing behind."""
+        """Starts a server and returns when it answers; raises TargetError and leaves nothing behind.
+
+        One that runs is stopped, but not before everything that the new one needs was found.
+        """
         ...
 
     async def stop(self, emit: Emit) -> bool:

@@ -145,7 +145,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="restart", keys="R", label="restart", group="Server", command="restart", why_not=_can_serve,
-        help="Stop, then everything up to a first answer again.",
+        help="A new server, and everything up to a first answer.",
     ),
     Action(
         id="package", keys="p", label="package", group="Server", command="package", why_not=_can_serve,

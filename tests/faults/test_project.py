@@ -205,13 +205,14 @@ def test_a_full_disk_while_packaging(make_folder: MakeFolder):
         subprocess.run(["umount", str(store)], check=True)
 
 
-def test_the_next_package_removes_what_a_killed_one_left(make_folder: MakeFolder):
+@pytest.mark.parametrize("command", [("package", "--json"), ("stores", "--sync", "--json")], ids=" ".join)
+def test_the_next_one_removes_what_a_killed_one_left(make_folder: MakeFolder, command: tuple[str, ...]):
     """From every store, also when the archives themselves are as they should be."""
     folder = make_folder(toml='[models.m]\nhandler = "handler.py"\n[stores]\nmirrors = ["mirror"]\n')
     folder.run("package")
     for store in ("model_store", "mirror"):
         folder.write(f"{store}/.m.mar.01234567.partial", "half an archive")
-    assert "unchanged" in folder.run("package", "--json").out
+    assert "unchanged" in folder.run(*command).out
     assert folder.left_over() == []
 
 

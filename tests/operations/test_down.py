@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from asteria_tui.errors import TargetError
+from asteria_tui.errors import ArchiveError, TargetError
 from asteria_tui.events import Predicted, StageFailed, StageFinished
 from asteria_tui.operations.down import Down
 from asteria_tui.operations.restart import Restart
+from asteria_tui.targets.record import load_record
 
 
 async def test_a_server_is_ended_once(rig):
@@ -45,15 +46,22 @@ async def test_an_interrupted_one_goes_to_its_end(rig):
     assert (rig.state.server.state, rig.server.is_running) == ("stopped", False)
 
 
-async def test_restart_is_down_and_up(rig):
+async def test_restart_is_up_with_a_new_server(rig):
     await rig.up()
+    before = load_record(rig.project).started_at
     await rig.run(Restart())
-    assert rig.target.calls == ["stop", "start"]
+    assert rig.target.calls == ["preflight", "start"]
+    assert load_record(rig.project).started_at > before
     assert rig.one(Predicted).status == 200
 
 
-async def test_restart_does_not_start_what_did_not_end(rig):
+async def test_restart_ends_nothing_that_could_not_be_started_again(rig):
     await rig.up()
-    rig.target.fails["stop"] = TargetError("the server did not end")
+    before = load_record(rig.project)
+    rig.write("handler.py", "def handle(")
+    await rig.fail(Restart(), ArchiveError, "does not compile")
+    rig.write("handler.py", "def handle(data, context):\n    return data\n")
+    rig.target.fails["preflight"] = TargetError("no Java")
     await rig.fail(Restart(), TargetError)
-    assert rig.target.calls == ["stop"]
+    assert rig.target.calls == ["preflight"]
+    assert (rig.server.is_running, load_record(rig.project)) == (True, before)

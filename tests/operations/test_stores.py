@@ -84,7 +84,7 @@ async def test_a_container_is_filled_and_loads_it(boxed):
     assert boxed.one(StoresCompared).first_broken.place == "container"
     assert await boxed.run(SyncStores()) == ExitCode.DONE
     assert boxed.target.calls == ["put echo.mar"]
-    changes = [call for call in boxed.server.calls if call.startswith(("POST", "DELETE"))]
+    changes = [call for call in boxed.server.calls if call.startswith(("POST /models", "DELETE"))]
     assert changes == ["DELETE /models/echo/1.0", "POST /models"]
     # What is there already is left alone.
     assert await boxed.run(SyncStores()) == ExitCode.DONE

@@ -17,6 +17,7 @@ from asteria_tui.operations.up import Up
 from asteria_tui.targets.record import load_record, save_record
 from asteria_tui.targets.target import Vitals
 from tests.fake_server import error
+from tests.fake_target import FakeTarget
 from tests.operations.conftest import ECHO
 
 BOTH = ECHO + '[models.other]\nhandler = "handler.py"\n'
@@ -83,7 +84,7 @@ async def test_settings_that_only_a_restart_applies_start_a_new_server(rig):
     await rig.up()
     rig.settings(ECHO + "[server]\ntoken_expiration_minutes = 5\n")
     await rig.up()
-    assert rig.target.calls == ["preflight", "stop", "start"]
+    assert rig.target.calls == ["preflight", "start"]
     assert any("changed settings" in event.text for event in rig.all(StageProgressed))
 
 
@@ -101,19 +102,18 @@ async def test_a_server_that_does_not_answer_is_started_anew(rig):
     rig.server.replies["GET /models"] = lambda request: error(500, "InternalServerException", "no")
     rig.target.fails["start"] = TargetError("as far as here")
     await rig.fail(Up(), TargetError)
-    assert rig.target.calls == ["preflight", "stop", "start"]
+    assert rig.target.calls == ["preflight", "start"]
 
 
 async def test_a_server_on_another_target_is_ended_first(rig, monkeypatch):
     await rig.up()
     save_record(rig.project, msgspec.structs.replace(load_record(rig.project), target="docker"))
+    other = FakeTarget(rig.project, rig.server)
     opened = []
-    monkeypatch.setattr(
-        "asteria_tui.operations.up.open_target", lambda project, name: opened.append(name) or rig.target
-    )
+    monkeypatch.setattr("asteria_tui.operations.start.open_target", lambda project, name: opened.append(name) or other)
     await rig.up()
     assert opened == ["docker"]
-    assert rig.target.calls == ["stop", "start"]
+    assert (other.calls, rig.target.calls) == (["stop"], ["preflight", "start"])
 
 
 async def test_a_start_that_fails_is_the_stage_s_failure(rig):
@@ -129,31 +129,33 @@ async def test_a_new_server_whose_model_does_not_start_is_stopped_again(rig):
     assert failure.title == "KeyError: 'threshold', handler.py:2 in initialize"
     assert failure.hint == "fix handler.py:2, then run it again"
     assert failure.cause.phase == "load"
-    assert rig.target.calls == ["start", "stop"]
+    assert rig.target.calls == ["preflight", "start", "stop"]
     assert rig.state.server.state == "stopped"
     assert "DELETE /models/echo/1.0" in rig.server.calls  # TorchServe would try for five minutes
 
 
 async def test_a_server_that_ran_before_outlives_a_model_that_does_not_start(rig):
     await rig.up()
+    before = load_record(rig.project)
     rig.write("handler.py", "def handle(data, context):\n    raise\n")
     rig.server.broken["echo"] = "ValueError: no"
     failure = await rig.fail(Up(), ServerError)
     assert failure.title == "ValueError: no, handler.py:2 in initialize"
     assert rig.target.calls == []
-    # Wanted and not there: `status` says so.
-    assert load_record(rig.project).models["echo"].sha256 == ""
+    # With its last good archive, so that answers are of older code and `stores` and `status` say so.
+    assert "last good archive again" in rig.one(WarningRaised).text
+    assert load_record(rig.project) == before
     del rig.server.broken["echo"]
     await rig.up()
     assert rig.stages["ready echo"] == "done"
 
 
-async def test_one_that_stays_without_a_worker_is_removed_before_the_next_try(rig):
+async def test_one_that_stays_without_a_worker_makes_way_for_the_last_good_one(rig):
     await rig.up()
     rig.write("handler.py", "def handle(data, context):\n    raise\n")
     rig.server.broken["echo"] = "RuntimeError: shapes differ"
     await rig.fail(Up(), ServerError, "shapes differ")
-    assert "echo" not in rig.server.models
+    assert rig.server.named("echo").workers == 1
 
 
 async def test_of_two_models_the_one_that_works_is_served_and_the_other_reported(rig):
@@ -274,7 +276,7 @@ async def test_an_interruption_of_the_start_is_the_target_s_to_clean_up(rig):
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert rig.target.calls == ["start"]
+    assert rig.target.calls == ["preflight", "start"]
     assert rig.stages["start"] == "failed"
 
 

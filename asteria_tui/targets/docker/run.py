@@ -76,15 +76,24 @@ def of_project(client: DockerClient, mark: str) -> list[Container]:
     return list(client.containers.list(all=True, filters={"label": label}, ignore_removed=True))
 
 
-def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel], tag: str, fingerprint: str) -> Setup:
-    """Writes what is mounted; raises TargetError where the container could not run: port, name or mode of the store."""
-    layout = _layout(client, tag)
+def check(client: DockerClient, project: Project, models: Sequence[ServedModel], own: Ports | None) -> None:
+    """Raises TargetError where a container could not run: memory, mode of the store, port or name.
+
+    `own` are the ports of the container that is to be replaced.
+    """
     _check_memory(project.settings.docker.memory)
+    check_readable(_container_user(client), project.primary_store, [model.file for model in models])
+    _claim_ports(client, project, own)
+    _free_name(client, project)
+
+
+def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel], tag: str, fingerprint: str) -> Setup:
+    """Writes what is mounted; raises TargetError where a port or the name was taken since `check`."""
+    layout = _layout(client, tag)
     shares_logs = _shares_users(client)
-    user = _user() if shares_logs else (IMAGE_USER, IMAGE_USER)
+    user = _container_user(client)
     archives = [model.file for model in models]
-    check_readable(user, project.primary_store, archives)
-    ports = _claim_ports(client, Ports.wanted(project.settings.server))
+    ports = _claim_ports(client, project)
     name = _free_name(client, project)
     record = msgspec.structs.replace(new_record(project, ports, models, fingerprint), container=name)
     mounts = _write_files(project, models, layout, user, shares_logs=shares_logs)
@@ -177,17 +186,23 @@ def _shares_users(client: DockerClient) -> bool:
     return not any("rootless" in option or "userns" in option for option in options)
 
 
+def _container_user(client: DockerClient) -> tuple[int, int]:
+    return _user() if _shares_users(client) else (IMAGE_USER, IMAGE_USER)
+
+
 def _user() -> tuple[int, int]:
     """Ours, so that what it writes is ours and what we may read it may; never root."""
     return (os.getuid(), os.getgid()) if os.getuid() != 0 else (IMAGE_USER, IMAGE_USER)
 
 
-def _claim_ports(client: DockerClient, wanted: Ports) -> Ports:
+def _claim_ports(client: DockerClient, project: Project, own: Ports | None = None) -> Ports:
+    wanted = Ports.wanted(project.settings.server)
     names = {port: name for name, port in wanted.items().items() if port}
     taken = [
         f"port {published['PublicPort']} is taken by the container {container['Names'][0].lstrip('/')}"
         f" ({names[published['PublicPort']]}_port)"
         for container in client.api.containers()
+        if (container.get("Labels") or {}).get(PROJECT_LABEL) != mark_of(project)
         for published in container.get("Ports") or ()
         if published.get("PublicPort") in names
     ]
@@ -197,7 +212,7 @@ def _claim_ports(client: DockerClient, wanted: Ports) -> Ports:
             detail="\n".join(dict.fromkeys(taken)),
             hint="stop that container, or choose other ports under [server] in asteria.toml; 0 takes a free one",
         )
-    return claim_ports(wanted)
+    return claim_ports(wanted, own)
 
 
 def _free_name(client: DockerClient, project: Project) -> str:

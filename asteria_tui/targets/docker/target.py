@@ -68,6 +68,9 @@ class DockerTarget:
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         image = await self._make_image(emit)
+        running = await self.find()
+        own = running.ports if running else None
+        await self._in_thread(lambda client: run.check(client, self.project, models, own))
         await self.stop(emit)
         emit(ServerChanged(state="starting", target="docker"))
         try:
@@ -229,9 +232,11 @@ class DockerTarget:
         idle = (
             details.get("inactive_file", 0) if "total_inactive_file" not in details else details["total_inactive_file"]
         )
+        used = max(0, memory.get("usage", 0) - idle)
         return Vitals(
-            memory_bytes=max(0, memory.get("usage", 0) - idle),
+            memory_bytes=used,
             cpu_seconds=stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
+            available_bytes=memory["limit"] - used if "limit" in memory else None,
             restarts=container.attrs["RestartCount"],
             out_of_memory_at=_out_of_memory_at(client, container),
         )

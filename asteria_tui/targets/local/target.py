@@ -73,7 +73,13 @@ class LocalTarget:
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         runtime = await asyncio.to_thread(find_runtime, self.project)
-        ports = claim_ports(Ports.wanted(self.project.settings.server))
+        wanted = Ports.wanted(self.project.settings.server)
+        running = await self.find()
+        if running is not None:
+            claim_ports(wanted, own=running.ports)
+            await self.stop(emit)
+        ports = claim_ports(wanted)
+        # Whatever an earlier one left.
         await self.stop(emit)
         make_state_dir(self.project)
         record = new_record(self.project, ports, models, self.fingerprint())
@@ -142,7 +148,7 @@ class LocalTarget:
                 cpu += times.user + times.system
         except psutil.NoSuchProcess:
             return None
-        return Vitals(memory_bytes=memory, cpu_seconds=cpu)
+        return Vitals(memory_bytes=memory, cpu_seconds=cpu, available_bytes=psutil.virtual_memory().available)
 
     def describe_end(self) -> str:
         return console_tail(self._console)

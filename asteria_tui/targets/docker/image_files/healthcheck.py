@@ -36,6 +36,12 @@ def get(url: str, token: str | None) -> Any:
         return json.loads(answer.read() or b"null")
 
 
+def part(name: str) -> str:
+    """A name in a path: with `/token` in it the call would be taken for a renewal (docs/torchserve.md section 1)."""
+    quoted = urllib.parse.quote(name, safe="")
+    return f"%74{quoted[1:]}" if quoted.startswith("token") else quoted
+
+
 def has_expired(key: dict[str, str], now: dt.datetime) -> bool:
     """Java writes nanoseconds and `Z`, which Python before 3.11 can't read: seconds are enough."""
     expires = dt.datetime.strptime(key["expiration time"][:19], "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007 made aware below
@@ -71,9 +77,7 @@ def main() -> str:
         token = management_token(management)
         names = [model["modelName"] for model in get(f"{management}/models", token)["models"]]
         described = [
-            description
-            for name in names
-            for description in get(f"{management}/models/{urllib.parse.quote(name, safe='')}/all", token)
+            description for name in names for description in get(f"{management}/models/{part(name)}/all", token)
         ]
     except urllib.error.HTTPError as error:
         return f"the management API said {error.code}: {error.read()[:200].decode(errors='replace')}"

@@ -1,0 +1,161 @@
+"""The stage `start`: the running server goes on, or a new one takes its place; the old one again when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from asteria_tui.archive import kept
+from asteria_tui.config import Project
+from asteria_tui.errors import ArchiveError, AsteriaError
+from asteria_tui.events import ModelsChanged, ServerChanged, StageProgressed, WarningRaised
+from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
+from asteria_tui.operations.checks import Plan, require
+from asteria_tui.operations.ready import wait_ready
+from asteria_tui.operations.replace import settings_of
+from asteria_tui.operations.status import server_running
+from asteria_tui.targets.record import ServerRecord, load_record, save_record
+from asteria_tui.targets.registry import open_target
+from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.target import Target
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """The server that runs after the stage."""
+
+    record: ServerRecord
+    is_new: bool
+    before: Former | None = None
+    """The one whose place it took."""
+
+
+class Former(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that runs, or did until a new one took its place."""
+
+    target: Target
+    record: ServerRecord
+
+    def is_good(self, project: Project, name: str) -> bool:
+        """Whether it served an archive of that model that had proven itself."""
+        loaded = self.record.models.get(name)
+        return loaded is not None and kept.is_kept(project, name, loaded.sha256)
+
+
+async def start_server(context: Context, models: Sequence[ServedModel], *, anew: bool = False) -> Started:
+    """The running server of this project, or a new one; `anew`: a new one in any case."""
+    async with stage(context.emit, "start") as report:
+        former = await _running(context)
+        if former is not None and not anew and await _serves_on(context, former):
+            report.unchanged = True
+            record = former.record
+        else:
+            settings = {model.name: model.settings for model in models}
+            running = former.record if former else None
+            await require(Plan(context=context, models=settings, running=running), "start")
+            if former is not None:
+                where = f" on {former.record.target}" if former.target is not context.target else ""
+                reason = "" if anew or where else " to apply changed settings"
+                context.emit(StageProgressed(stage="start", text=f"stopping the server{where}{reason}"))
+            record = await _replaced(context, former, models)
+        report.summary = record.inference
+        context.emit(server_running(record))
+        return Started(record=record, is_new=not report.unchanged, before=None if report.unchanged else former)
+
+
+async def start_again(context: Context, former: Former, reason: str) -> None:
+    """The server of before with the settings and archives of before, unless it runs still; says which."""
+    if await former.target.find() is not None:
+        return
+    text = f"the settings of before are started again, because {reason}"
+    context.emit(StageProgressed(stage="start", text=text))
+    try:
+        record = await _start_former(context, former)
+    except AsteriaError as error:
+        context.emit(WarningRaised(text=f"the server of before does not start again either: {error.title}"))
+        context.emit(ServerChanged(state="stopped"))
+        return
+    context.emit(WarningRaised(text=f"the server of before was started again, with its own settings: {reason}"))
+    context.emit(server_running(record))
+
+
+async def _running(context: Context) -> Former | None:
+    """The server of this project, also on another target: it has one, and choosing another target moves it."""
+    record = load_record(context.project)
+    if record is not None and record.target != context.project.settings.server.target:
+        target = open_target(context.project, record.target)
+    else:
+        target = context.target
+    found = await target.find()
+    if found is None and target is not context.target:
+        await target.stop(context.emit)  # it ended by itself, and left what it leaves
+    return Former(target=target, record=found) if found is not None else None
+
+
+async def _serves_on(context: Context, former: Former) -> bool:
+    """Whether a running server can be kept: same target, same settings, and it answers."""
+    if former.target is not context.target or former.record.fingerprint != context.target.fingerprint():
+        return False
+    try:
+        async with context.client(former.record) as client:
+            await client.models()
+    except AsteriaError:
+        return False
+    return True
+
+
+async def _replaced(context: Context, former: Former | None, models: Sequence[ServedModel]) -> ServerRecord:
+    """A new server; the target stops the one of before when everything that the new one needs is there."""
+    try:
+        if former is not None and former.target is not context.target:
+            await former.target.stop(context.emit)
+        return await context.target.start(models, context.emit)
+    except AsteriaError as error:
+        if former is not None:
+            await start_again(context, former, error.title)
+        raise
+    except asyncio.CancelledError:
+        if former is not None:
+            await start_again(context, former, "interrupted")
+        raise
+
+
+async def _start_former(context: Context, former: Former) -> ServerRecord:
+    """At the same addresses; raises AsteriaError. What an archive of before can't be had for is not served."""
+    before = former.record
+    ports = {f"{name}_port": port for name, port in before.ports.items().items()}
+    settings = msgspec.structs.replace(before.settings, server=msgspec.structs.replace(before.settings.server, **ports))
+    project = Project(root=context.project.root, settings=settings)
+    target = open_target(project, before.target)
+    begun = time.time()
+    models = []
+    with contextlib.ExitStack() as lent:
+        for name, loaded in before.models.items():
+            served_with = settings_of(loaded, before.settings.models[name])
+            try:
+                file = lent.enter_context(kept.in_store(project, name, loaded.file, loaded.sha256))
+            except ArchiveError as error:
+                context.emit(WarningRaised(text=error.title))
+                continue
+            models.append(
+                ServedModel(name=name, version=loaded.version, file=file, sha256=loaded.sha256, settings=served_with)
+            )
+        record = await target.start(models, context.emit)
+    # Archives are read when they are registered, which is before the ports open (docs/torchserve.md section 6).
+    record = msgspec.structs.replace(
+        record,
+        fingerprint=before.fingerprint,
+        settings=before.settings,
+        models={model.name: before.models[model.name] for model in models},
+    )
+    save_record(project, record)
+    there = msgspec.structs.replace(context, project=project, target=target)
+    async with there.client(record) as client:
+        server = ServerConnection(there, client, open_watch(there))
+        for model in models:
+            await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
+        context.emit(ModelsChanged(models=tuple(await client.models())))
+    return record
