@@ -18,6 +18,7 @@ import msgspec
 from asteria_tui.errors import ConfigError, NoProjectError
 
 FILE_NAME = "asteria.toml"
+STATE_DIR = ".asteria"
 TargetName = Literal["local", "docker"]
 """Of each target in `targets/registry.py`: written out, because mypy and msgspec read it from the type."""
 Archiver = Literal["own", "official"]
@@ -118,7 +119,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state_dir(self) -> Path:
         """Where everything of ours lies that is not the user's (docs/design.md section 5)."""
-        return self.root / ".asteria"
+        return self.root / STATE_DIR
 
     @property
     def logs_dir(self) -> Path:

@@ -9,8 +9,8 @@ import msgspec
 
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Event, OperationFailed, OperationFinished, encode
-from asteria_tui.files import write_atomically
 from asteria_tui.state import State
+from asteria_tui.state_dir import read_file, remove, write_file
 
 FILE = "last_operation.json"
 MAX_BYTES = 1 << 20
@@ -24,16 +24,15 @@ def keep(state_dir: Path, before: State, event: Event) -> None:
     if isinstance(event, OperationFailed) and event.exit_code != ExitCode.INTERRUPTED:
         if before.is_step(event.operation) and state_dir.is_dir():
             with contextlib.suppress(OSError):
-                write_atomically(state_dir / FILE, encode(event))
+                write_file(state_dir, FILE, encode(event))
     elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and before.is_step(event.operation):
         with contextlib.suppress(OSError):
-            (state_dir / FILE).unlink()
+            remove(state_dir, FILE)
 
 
 def load(state_dir: Path) -> OperationFailed | None:
     """What is kept; a file that is none of ours is as good as none."""
     try:
-        with (state_dir / FILE).open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_BYTES), type=OperationFailed)
+        return msgspec.json.decode(read_file(state_dir, FILE, MAX_BYTES), type=OperationFailed)
     except (OSError, msgspec.DecodeError, RecursionError):
         return None

@@ -12,17 +12,18 @@ import msgspec
 
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
-from asteria_tui.events import Lane, Model, ModelsChanged, StageProgressed
+from asteria_tui.events import Lane, Model, ModelsChanged, StageProgressed, WarningRaised
 from asteria_tui.operations.base import Context, Operation, ServerConnection, open_watch, stage
 from asteria_tui.operations.down import end_server
 from asteria_tui.operations.keys import show_keys
 from asteria_tui.operations.package import package
 from asteria_tui.operations.predict import smoke_test
 from asteria_tui.operations.ready import wait_ready, with_log_cause, with_oom_reason
-from asteria_tui.operations.status import server_running
-from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record, save_record, with_model
+from asteria_tui.operations.status import server_running, warn_of_damage
+from asteria_tui.targets.record import LoadedModel, ServerRecord, adopt_record, load_record, save_record, with_model
 from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.target import LostServerError
 from asteria_tui.wording import plural
 
 
@@ -59,9 +60,11 @@ async def up(context: Context, models: dict[str, ModelSettings], archiver: Archi
 async def _started(context: Context, models: Sequence[ServedModel]) -> tuple[ServerRecord, bool]:
     """The running server of this project, or a new one."""
     async with stage(context.emit, "start") as report:
+        warn_of_damage(context)
         await _end_elsewhere(context)
-        record = await context.target.find()
+        record = await _found(context)
         if record is not None and await _serves_on(context, record):
+            adopt_record(context.project, record)
             report.unchanged = True
         else:
             if record is not None:
@@ -73,6 +76,17 @@ async def _started(context: Context, models: Sequence[ServedModel]) -> tuple[Ser
         report.summary = record.inference
         context.emit(server_running(record))
         return record, not report.unchanged
+
+
+async def _found(context: Context) -> ServerRecord | None:
+    """The server of this project; one that nobody can talk to any more is ended."""
+    try:
+        return await context.target.find()
+    except LostServerError as error:
+        await context.target.preflight()
+        context.emit(WarningRaised(text=f"{error.title}: it is ended, and a new one started"))
+        await context.target.stop(context.emit)
+        return None
 
 
 async def _end_elsewhere(context: Context) -> None:
