@@ -23,6 +23,7 @@ MAX_BYTES = 256 * KIB
 MAX_PATH = 4096
 MAX_FILE_NAME = 255
 """Bytes of a path and of each of its names (Linux, path_resolution(7))."""
+STATE_DIR = ".asteria"
 TargetName = Literal["local", "docker"]
 """Of each target in `targets/registry.py`: written out, because mypy and msgspec read it from the type."""
 Archiver = Literal["own", "official"]
@@ -128,7 +129,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def state_dir(self) -> Path:
         """Where everything of ours lies that is not the user's (docs/design.md section 5)."""
-        return self.root / ".asteria"
+        return self.root / STATE_DIR
 
     @property
     def logs_dir(self) -> Path:

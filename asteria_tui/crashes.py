@@ -17,6 +17,7 @@ import msgspec
 from asteria_tui import __version__
 from asteria_tui.events import Event, Key, KeysChanged, ModelDescribed, Predicted, StageFinished, encode
 from asteria_tui.logs.text import sanitize
+from asteria_tui.state_dir import make_dir, remove, write_file
 
 KEPT = 20
 PACKAGES = ("textual", "click", "httpx", "msgspec", "docker", "torchserve", "torch")
@@ -28,11 +29,11 @@ def write_crash_report(state_dir: Path, bug: BaseException, events: Iterable[Eve
     `doing` says what was under way. Empty where nothing can be written: a bug must not bring another one.
     """
     text = _text(bug, list(events), doing)
-    for directory in (state_dir, _user_state_dir()):
+    for directory in (state_dir, _user_state_dir().resolve()):
         if directory == state_dir and not directory.is_dir():
             continue
         with contextlib.suppress(OSError):
-            return str(_write(directory / "crashes", text))
+            return str(_write(directory, text))
     return ""
 
 
@@ -88,12 +89,11 @@ def _user_state_dir() -> Path:
 
 
 def _write(directory: Path, text: str) -> Path:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    folder = make_dir(directory, "crashes")
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)  # one reading, in UTC, so that names sort by time
-    file = directory / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{nanoseconds:09}.txt"
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as report:
-        report.write(text)
-    for old in sorted(directory.glob("*.txt"))[:-KEPT]:
-        old.unlink(missing_ok=True)
-    return file
+    name = f"crashes/{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{nanoseconds:09}.txt"
+    write_file(directory, name, text.encode())
+    for old in sorted(folder.glob("*.txt"))[:-KEPT]:
+        remove(directory, f"crashes/{old.name}")
+    return directory / name

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from asteria_tui.bounds import check_depth, read_small
+from asteria_tui.bounds import check_depth
 from asteria_tui.errors import ExitCode
 from asteria_tui.events import Event, OperationFailed, OperationFinished, encode
-from asteria_tui.files import write_atomically
 from asteria_tui.state import State
+from asteria_tui.state_dir import read_file, remove, write_file
 
 FILE = "last_operation.json"
 MAX_BYTES = 1 << 20
@@ -25,16 +25,16 @@ def keep(state_dir: Path, before: State, event: Event) -> None:
     if isinstance(event, OperationFailed) and event.exit_code != ExitCode.INTERRUPTED:
         if before.is_step(event.operation) and state_dir.is_dir():
             with contextlib.suppress(OSError):
-                write_atomically(state_dir / FILE, encode(event))
+                write_file(state_dir, FILE, encode(event))
     elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and before.is_step(event.operation):
         with contextlib.suppress(OSError):
-            (state_dir / FILE).unlink()
+            remove(state_dir, FILE)
 
 
 def load(state_dir: Path) -> OperationFailed | None:
     """What is kept; a file that is none of ours is as good as none."""
     try:
-        content = read_small(state_dir / FILE, MAX_BYTES)
+        content = read_file(state_dir, FILE, MAX_BYTES)
         check_depth(content.decode())
         return msgspec.json.decode(content, type=OperationFailed)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""One child process tree: started in a group of its own, known again by pid *and* start time, ended as a whole."""
+"""One child process tree: started with a mark, known again by pid *and* start time, ended as a whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import msgspec
 import psutil
@@ -24,12 +24,16 @@ SAME_START = 1.0
 """Seconds by which two readings of one process's start time may differ when the clock is adjusted."""
 LOCK_POLL = 0.05
 """Seconds between two attempts to take a lock."""
+MARK = "ASTERIA_MARK"
+"""The environment variable whose random value all processes of one tree inherit, also those that leave its session."""
+MAX_PID = 2**31 - 1
 
 
 class ProcessId(msgspec.Struct, frozen=True):
     """A process that can't be mistaken for a later one with the same pid."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, le=MAX_PID)]
+    """Of one process: 0 and below would mean groups of them."""
     started_at: float
     """Seconds since the epoch."""
 
@@ -39,53 +43,93 @@ class ProcessId(msgspec.Struct, frozen=True):
 
     def find(self) -> psutil.Process | None:
         """The living process, or None when it ended, is a zombie, or its pid belongs to somebody else now."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < SAME_START
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
+        process = self._find()
+        return process if process is not None and not _is_zombie(process) else None
 
     @property
     def is_alive(self) -> bool:
         return self.find() is not None
 
+    @property
+    def is_gone(self) -> bool:
+        """Nothing of it is left: a zombie whose threads are still ending holds its ports."""
+        process = self._find()
+        try:
+            return process is None or (_is_zombie(process) and process.num_threads() <= 1)
+        except psutil.Error:
+            return True
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            process = psutil.Process(self.pid)
+            return process if abs(process.create_time() - self.started_at) < SAME_START else None
+        except psutil.Error:
+            return None
+
 
 def start(
-    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], console: Path
+    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], console: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Starts a tree that outlives us: own session, output appended to `console`; raises OSError."""
-    with console.open("ab") as output:
-        return subprocess.Popen(
-            [str(part) for part in command],
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    """Starts a tree that outlives us: own session, output to the open file `console`; raises OSError."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=console,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
-async def stop_tree(root: ProcessId, polite_timeout: float = POLITE_TIMEOUT) -> bool:
-    """Ends the process, its descendants and its group; True when all of them are gone.
+async def stop_tree(
+    root: ProcessId | None, others: Callable[[], Sequence[ProcessId]], polite_timeout: float = POLITE_TIMEOUT
+) -> bool:
+    """Ends the process, its descendants and `others`, such as those with its mark; True when all of them are gone.
 
     SIGTERM goes to the root alone, so that it can stop its children in order; whoever is left when it has ended,
     or when the time is over, gets SIGKILL. A root that has ended before may have left children: they go too.
     """
-    process = root.find()
-    tree = [root]
-    if process is not None:
+    tree = [root] if root is not None else []
+    process = root.find() if root is not None else None
+    if root is not None and process is not None:
         tree += _descendants(process)
         _send(root.pid, signal.SIGTERM)
-        await _wait_gone([root], polite_timeout)
-    tree += _group_members(root)
-    # Workers notice the end of their server by themselves; a moment for that spares them the SIGKILL.
-    if not await _wait_gone(tree, 0.0 if root.is_alive else 0.5):
-        for member in tree:
+        # Workers notice the end of their server by themselves; a moment for that spares them the SIGKILL.
+        await wait_gone([root], polite_timeout)
+    await wait_gone(tree, 0.5)
+    end = time.monotonic() + HARD_TIMEOUT
+    while True:
+        # Whoever is left may have started more of them meanwhile.
+        left = [member for member in {*tree, *others()} if not member.is_gone]
+        if not left:
+            return True
+        if time.monotonic() > end:
+            return False
+        for member in left:
             if member.is_alive:
                 _send(member.pid, signal.SIGKILL)
-    return await _wait_gone(tree, HARD_TIMEOUT)
+        await wait_gone(left, 0.5)
+
+
+def marked(mark: str) -> list[ProcessId]:
+    """Every process of this user that inherited the mark, but ourselves."""
+    found = []
+    for process in psutil.process_iter() if mark else ():
+        try:
+            if process.pid != os.getpid() and mark_of(process) == mark:
+                found.append(ProcessId.of(process.pid))
+        except psutil.Error:
+            continue
+    return found
+
+
+def mark_of(process: psutil.Process) -> str:
+    """Empty where it has none, or does not let us see."""
+    try:
+        return str(process.environ().get(MARK, ""))
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _descendants(process: psutil.Process) -> list[ProcessId]:
@@ -102,28 +146,12 @@ def _descendants(process: psutil.Process) -> list[ProcessId]:
     return found
 
 
-def _group_members(leader: ProcessId) -> list[ProcessId]:
-    """Whoever is still in the group that `leader` opened.
-
-    While one is left, the kernel gives the leader's pid to nobody else, so a stranger under that pid proves
-    that the group is gone and the number means another one now.
-    """
-    if psutil.pid_exists(leader.pid) and leader.find() is None and not _is_zombie(leader.pid):
-        return []
-    members = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == leader.pid:
-                members.append(ProcessId.of(process.pid))
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return members
-
-
-def _is_zombie(pid: int) -> bool:
+def _is_zombie(process: psutil.Process) -> bool:
     try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.ZombieProcess:
+        return True
+    except psutil.Error:
         return False
 
 
@@ -134,11 +162,12 @@ def _send(pid: int, number: signal.Signals) -> None:
         return
 
 
-async def _wait_gone(processes: Sequence[ProcessId], seconds: float) -> bool:
+async def wait_gone(processes: Sequence[ProcessId], seconds: float) -> bool:
+    """Whether all of them are, at the latest after that time."""
     end = time.monotonic() + seconds
     while True:
         _reap(processes)
-        if not any(process.is_alive for process in processes):
+        if all(process.is_gone for process in processes):
             return True
         if time.monotonic() >= end:
             return False
@@ -169,7 +198,7 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
     return result
 
 
-async def lock(file: IO[str], waiting: Callable[[], object] = lambda: None) -> None:
+async def lock(file: IO[Any], waiting: Callable[[], object] = lambda: None) -> None:
     """Takes the lock of an open file, until it is closed; `waiting` is called once when another process has it."""
     is_reported = False
     while True:
@@ -192,8 +221,9 @@ class PortOwner(msgspec.Struct, frozen=True):
     program: str = ""
 
     def __str__(self) -> str:
-        who = f"{self.program} (pid {self.pid})" if self.pid else "a process of another user"
-        return f"port {self.port} is taken by {who}"
+        if self.pid is None:
+            return f"port {self.port} is taken, the system does not tell by whom"
+        return f"port {self.port} is taken by {self.program} (pid {self.pid})"
 
 
 def port_owner(port: int) -> PortOwner:

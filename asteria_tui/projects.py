@@ -10,8 +10,9 @@ import msgspec
 
 from asteria_tui import config
 from asteria_tui.bounds import is_text, parse_toml
-from asteria_tui.config import FILE_NAME, MODEL_NAME, VERSION, ModelSettings, Project
+from asteria_tui.config import FILE_NAME, MODEL_NAME, STATE_DIR, VERSION, ModelSettings, Project
 from asteria_tui.errors import ArchiveError, ConfigError
+from asteria_tui.state_dir import STORE, check
 from asteria_tui.wording import escaped
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def open_project(root: Path, overrides: Mapping[str, Any] | None = None, *, is_a
     `is_about_server`: a broken asteria.toml does not keep a running server from being looked at or stopped.
 
     Raises:
-        ConfigError: there is neither, or the settings are wrong.
+        ConfigError: there is neither, the settings are wrong, or its `.asteria` leads elsewhere.
     """
     root = resolved(root)
+    check(root / STATE_DIR)
     record = _last_record(Project(root=root, settings=config.Settings()))
     chosen = dict(overrides or {})
     if record is not None and chosen.get("server.target") is None:
@@ -56,6 +58,7 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
     from asteria_tui.archive.inspect import inspect
 
     root = resolved(root)
+    check(root / STATE_DIR)
     if not config.is_possible(file) or not file.is_file():
         raise ConfigError(f"no archive at {escaped(str(file))}")
     report = inspect(file)
@@ -70,7 +73,7 @@ def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None 
         config.load(root, overrides).settings if (root / FILE_NAME).exists() else config.settings_from({}, overrides)
     )
     # A store of its own: a foreign archive never takes the place of one of the project's.
-    stores = config.StoreSettings(primary=".asteria/model_store")
+    stores = config.StoreSettings(primary=f"{STATE_DIR}/{STORE}")
     model = ModelSettings(archive=str(file.resolve()), version=version)
     return Project(root=root, settings=msgspec.structs.replace(settings, models={name: model}, stores=stores))
 

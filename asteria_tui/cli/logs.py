@@ -73,7 +73,7 @@ def logs(
     project = _project(options, is_needed=not file)
     files = _foreign(file) if file else _of_run(project, run)
     if not follow and not any(log.path.exists() for log in files):
-        raise ServerError("no server of this project has run yet", hint="`asteria-tui up` starts one")
+        raise _no_log(project)
     wanted = Filter(
         level=level,
         worker=worker,
@@ -92,6 +92,16 @@ def logs(
     known = [(name, settings.version) for name, settings in project.settings.models.items()]
     batches = records(files, wanted, last=last, is_following=follow, known=known)
     return asyncio.run(_print_all(batches, _printer(options)))
+
+
+def _no_log(project: Project) -> ServerError:
+    if project.logs_dir.is_symlink() or project.logs_dir.with_name("state.json").exists():
+        return ServerError(
+            "the logs of the last server are gone",
+            detail=f"somebody removed {project.relative(project.logs_dir)}, or the folder that it leads to",
+            hint="`asteria-tui restart` starts a server with new ones",
+        )
+    return ServerError("no server of this project has run yet", hint="`asteria-tui up` starts one")
 
 
 def _project(options: Options, *, is_needed: bool) -> Project:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from asteria_tui.bounds import check_depth, read_end
+from asteria_tui.bounds import check_depth
 from asteria_tui.events import Predicted, encode
-from asteria_tui.files import write_atomically
+from asteria_tui.state_dir import open_file, read_file, write_file
 
 FILE = "answers.jsonl"
 KEPT = 50
@@ -22,12 +22,12 @@ def remember(directory: Path, answer: Predicted) -> None:
     """Adds an answer; a place that can't be written to forgets."""
     if answer.size > LARGEST_BODY:
         answer = msgspec.structs.replace(answer, body=None)
-    file = directory / FILE
     try:
-        with file.open("ab") as lines:
+        with open_file(directory, FILE, is_appended=True) as lines:
             lines.write(encode(answer) + b"\n")
-        if file.stat().st_size > MAX_BYTES:
-            write_atomically(file, b"".join(encode(one) + b"\n" for one in recall(directory)))
+            size = lines.tell()
+        if size > MAX_BYTES:
+            write_file(directory, FILE, b"".join(encode(one) + b"\n" for one in recall(directory)))
     except OSError:
         return
 
@@ -35,7 +35,7 @@ def remember(directory: Path, answer: Predicted) -> None:
 def recall(directory: Path) -> list[Predicted]:
     """The last answers, the newest last; a line that is cut off is passed over."""
     try:
-        lines = read_end(directory / FILE, 2 * MAX_BYTES).splitlines()[-KEPT:]
+        lines = read_file(directory, FILE).splitlines()[-KEPT:]
     except OSError:
         return []
     found = []

@@ -5,17 +5,22 @@ A server writes straight into the folder of its run, so nothing is copied and no
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import os
-import shutil
+import re
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Source
+from asteria_tui.state_dir import is_ours, make_dir, make_link, open_file, remove
 
 LIMIT = 200 << 20
 """Bytes of all runs together."""
+HISTORY = "history"
+RUN = r"\A[0-9]{8}T[0-9]{6}\.[0-9]{6}Z\Z"
+"""The pattern of a run's id."""
 
 RECORDS_FILE = "records.jsonl"
 """Every record of a server of ours, once, as JSON lines; its older parts are `records.jsonl.1` and so on."""
@@ -50,7 +55,7 @@ class Run(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(path.lstat().st_size for path in self.folder.iterdir())
 
 
 def logs_in(folder: Path) -> list[Log]:
@@ -82,23 +87,36 @@ def _part(path: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def start_run(history: Path, current: Path, limit: int = LIMIT) -> Run:
-    """Make the folder of a new run under `history`, and room for it; `current` becomes a link to it."""
-    run = Run(history / dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
-    run.folder.mkdir(mode=0o700, parents=True)
-    if current.is_dir() and not current.is_symlink():
-        shutil.rmtree(current)
-    current.unlink(missing_ok=True)
-    current.symlink_to(run.folder.resolve())
-    prune(history, limit)
+def start_run(state_dir: Path, limit: int = LIMIT) -> Run:
+    """Make the folder of a new run in `history/` of a state folder, and room for it; raises OSError.
+
+    `server/logs` becomes a link to it, for people and for those who read the current logs. Who writes uses the folder.
+    """
+    id_ = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    make_dir(state_dir, "server")
+    run = Run(make_dir(state_dir, f"{HISTORY}/{id_}"))
+    make_link(state_dir, "server/logs", f"../{HISTORY}/{id_}")
+    prune(state_dir, run, limit)
     return run
 
 
+def name_in_run(run: str, file: str) -> str:
+    """A file of a run, by its name in the state folder."""
+    return f"{HISTORY}/{run}/{file}"
+
+
 def runs(history: Path) -> list[Run]:
-    """All runs that are kept, the oldest first."""
-    if not history.is_dir():
+    """All runs that are kept, the oldest first: real folders of ours, named as runs are."""
+    if not history.is_dir() or history.is_symlink():
         return []
-    return [Run(folder) for folder in sorted(history.iterdir()) if folder.is_dir() and not folder.is_symlink()]
+    return [Run(folder) for folder in sorted(history.iterdir()) if _is_run(folder)]
+
+
+def _is_run(folder: Path) -> bool:
+    if not re.match(RUN, folder.name):
+        return False
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and is_ours(status)
 
 
 def run_of(history: Path, number: int = 0) -> Run:
@@ -111,25 +129,26 @@ def run_of(history: Path, number: int = 0) -> Run:
     return known[position]
 
 
-def prune(history: Path, limit: int = LIMIT) -> None:
-    """Remove the oldest runs until all take at most `limit` bytes, then the oldest parts of the latest one.
+def prune(state_dir: Path, current: Run, limit: int = LIMIT) -> None:
+    """Remove the oldest runs until all take at most `limit` bytes, then the oldest parts of the current one.
 
-    The console of the latest run is emptied, not removed: its server appends to it.
+    The console of the current run is emptied, not removed: its server appends to it.
     """
-    known = runs(history)
-    sizes = [run.size for run in known]
-    for run in known[:-1]:
-        if sum(sizes) <= limit:
+    known = runs(state_dir / HISTORY)
+    sizes = {run: run.size for run in known}
+    for run in known:
+        if sum(sizes.values()) <= limit:
             return
-        shutil.rmtree(run.folder, ignore_errors=True)
-        sizes.pop(0)
-    if not known or sizes[-1] <= limit:
-        return
-    latest = known[-1]
-    for log in latest.logs:
-        if latest.size <= limit:
+        if run != current:
+            with contextlib.suppress(OSError):
+                remove(state_dir, f"{HISTORY}/{run.id}")
+            del sizes[run]
+    for log in current.logs:
+        name = f"{HISTORY}/{current.id}/{log.path.name}"
+        if current.size <= limit:
             return
-        if log.path.name == CONSOLE_FILE and log.path.exists():
-            os.truncate(log.path, 0)
+        if log.path.name == CONSOLE_FILE:
+            with open_file(state_dir, name) as console:
+                console.truncate(0)
         elif log.path.name != RECORDS_FILE:
-            log.path.unlink(missing_ok=True)
+            remove(state_dir, name)

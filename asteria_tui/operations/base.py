@@ -15,7 +15,7 @@ import msgspec
 
 from asteria_tui.archive.source_map import source_map
 from asteria_tui.config import ModelSettings, Project
-from asteria_tui.errors import AsteriaError, ExitCode, ServerError
+from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, ServerError
 from asteria_tui.events import (
     Cause,
     Emit,
@@ -33,6 +33,7 @@ from asteria_tui.process import lock, uninterrupted
 from asteria_tui.server.client import Client
 from asteria_tui.server.keys import KeyRing
 from asteria_tui.state import State
+from asteria_tui.state_dir import open_file
 from asteria_tui.targets.record import ServerRecord, make_state_dir
 from asteria_tui.targets.target import Target
 
@@ -43,6 +44,7 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 LOCK_FILE = "lock"
 KEYS_LOCK = "keys.lock"
+MAX_PID_TEXT = 20
 PROGRESS_EVERY = 0.1
 """Seconds between two facts about one long step."""
 
@@ -79,7 +81,9 @@ class Context(msgspec.Struct, frozen=True):
         if record.settings.server.properties.get("disable_token_authorization") == "true":
             return self.client_without_keys(record)
         lock_file = self.project.state_dir / KEYS_LOCK
-        keys = KeyRing(self.target.read_key_file, written_after=record.started_at, lock_file=lock_file)
+        keys = KeyRing(
+            self.target.read_key_file, written_after=record.started_at, lock_file=lock_file, was_open=record.was_open
+        )
         return Client(record.inference, record.management, keys, self.transport)
 
     def client_without_keys(self, record: ServerRecord) -> Client:
@@ -143,11 +147,16 @@ def with_cause(error: AsteriaError, cause: Cause) -> AsteriaError:
 async def locked(project: Project, emit: Emit) -> AsyncIterator[None]:
     """One workflow at a time on a project, in whichever process: the second waits, then finds the work done."""
     make_state_dir(project)
-    with (project.state_dir / LOCK_FILE).open("a+") as file:
+    try:
+        opened = open_file(project.state_dir, LOCK_FILE)
+    except OSError as error:
+        raise ConfigError("the project cannot be locked", detail=error.strerror or str(error)) from error
+    with opened as file:
 
         def waiting() -> None:
             file.seek(0)
-            emit(WarningRaised(text=f"waiting for another asteria-tui (pid {file.read().strip() or '?'})"))
+            holder = file.read(MAX_PID_TEXT).decode(errors="replace").strip()
+            emit(WarningRaised(text=f"waiting for another asteria-tui (pid {holder if holder.isdecimal() else '?'})"))
 
         await lock(file, waiting)
         with contextlib.suppress(OSError):  # a full disk: who waits is not told for whom

@@ -17,11 +17,11 @@ from asteria_tui.operations.base import Context, ServerConnection, open_watch, s
 from asteria_tui.operations.checks import Plan, require
 from asteria_tui.operations.ready import wait_ready
 from asteria_tui.operations.replace import settings_of
-from asteria_tui.operations.status import server_running
-from asteria_tui.targets.record import ServerRecord, load_record, save_record
+from asteria_tui.operations.status import server_running, warn_of_damage
+from asteria_tui.targets.record import ServerRecord, adopt_record, load_record, save_record
 from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.targets.target import Target
+from asteria_tui.targets.target import LostServerError, Target
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +48,12 @@ class Former(msgspec.Struct, frozen=True, kw_only=True):
 async def start_server(context: Context, models: Sequence[ServedModel], *, anew: bool = False) -> Started:
     """The running server of this project, or a new one; `anew`: a new one in any case."""
     async with stage(context.emit, "start") as report:
+        warn_of_damage(context)
         former = await _running(context)
         if former is not None and not anew and await _serves_on(context, former):
             report.unchanged = True
             record = former.record
+            adopt_record(context.project, record)
         else:
             settings = {model.name: model.settings for model in models}
             running = former.record if former else None
@@ -89,7 +91,13 @@ async def _running(context: Context) -> Former | None:
         target = open_target(context.project, record.target)
     else:
         target = context.target
-    found = await target.find()
+    try:
+        found = await target.find()
+    except LostServerError as error:  # nobody can talk to it any more
+        await context.target.preflight()
+        context.emit(WarningRaised(text=f"{error.title}: it is ended, and a new one started"))
+        await target.stop(context.emit)
+        return None
     if found is None and target is not context.target:
         await target.stop(context.emit)  # it ended by itself, and left what it leaves
     return Former(target=target, record=found) if found is not None else None

@@ -8,11 +8,12 @@ from typing import ClassVar
 import msgspec
 
 from asteria_tui.errors import AsteriaError, ExitCode
-from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, Worker
+from asteria_tui.events import Cause, Model, ModelsChanged, ServerChanged, WarningRaised, Worker
 from asteria_tui.operations.base import Context, Operation, open_watch
 from asteria_tui.operations.keys import show_keys
 from asteria_tui.server.client import Client
-from asteria_tui.targets.record import ServerRecord
+from asteria_tui.targets.record import ServerRecord, damage
+from asteria_tui.targets.target import LostServerError
 
 
 class Status(Operation, frozen=True, kw_only=True):
@@ -22,12 +23,18 @@ class Status(Operation, frozen=True, kw_only=True):
     is_about_server: ClassVar[bool] = True
 
     async def run(self, context: Context) -> ExitCode:
+        warn_of_damage(context)
         return await check_status(context)
 
 
 async def check_status(context: Context) -> ExitCode:
     """Emits server, models and keys as they are now; UNWELL when it does not run or a model is not ready."""
-    record = await context.target.find()
+    try:
+        record = await context.target.find()
+    except LostServerError as error:
+        target = context.project.settings.server.target
+        context.emit(ServerChanged(state="unwell", target=target, pid=error.pid, reason=error.title))
+        return ExitCode.UNWELL
     if record is None:
         context.emit(ended(context))
         return ExitCode.UNWELL
@@ -50,6 +57,12 @@ async def check_status(context: Context) -> ExitCode:
     reason = not_ready(models, record.models)
     context.emit(msgspec.structs.replace(server, state="unwell" if reason else "running", reason=reason))
     return ExitCode.UNWELL if reason else ExitCode.DONE
+
+
+def warn_of_damage(context: Context) -> None:
+    why = damage(context.project)
+    if why:
+        context.emit(WarningRaised(text=why))
 
 
 def server_running(record: ServerRecord) -> ServerChanged:

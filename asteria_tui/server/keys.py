@@ -15,6 +15,7 @@ import msgspec
 from asteria_tui.errors import ServerError, TokenError
 from asteria_tui.events import Key, KeyKind
 from asteria_tui.process import lock
+from asteria_tui.state_dir import open_file
 
 RENEW_BEFORE = 60.0
 """Seconds: a token with less than this left is renewed before it is used, or one with less than half of its life."""
@@ -67,13 +68,15 @@ def masked(key: Key) -> Key:
 class KeyRing:
     """The keys of one running server, always as its file says now."""
 
-    def __init__(self, read: ReadKeyFile, written_after: float, lock_file: Path) -> None:
+    def __init__(self, read: ReadKeyFile, written_after: float, lock_file: Path, *, was_open: bool = False) -> None:
         """`written_after`: the server's start; an older file is not its own (docs/torchserve.md section 0 item 8).
 
-        `lock_file`: whoever renews a key of this server holds its lock.
+        `lock_file`: whoever renews a key of this server holds its lock. `was_open`: the server's ports were open, and
+        before it opens them it writes its keys.
         """
         self._read = read
         self._written_after = written_after
+        self._was_open = was_open
         self._lock_file = lock_file
         self._keys: dict[KeyKind, Key] = {}
         self._lifetime = 0.0
@@ -87,7 +90,8 @@ class KeyRing:
         """
         found = await self._read()
         is_older = found is not None and found[1] < self._written_after - CLOCK_SLACK
-        if (found is None or is_older) and time.time() - self._written_after < START_MAXIMUM:
+        is_starting = not self._was_open and time.time() - self._written_after < START_MAXIMUM
+        if (found is None or is_older) and is_starting:
             raise ServerError(
                 "the server has no key_file.json of its own yet",
                 detail="it writes one while it starts",
@@ -136,5 +140,5 @@ class KeyRing:
         """One process at a time: each renewal ends the key before it, and two at once leave a file that is wrong."""
         with contextlib.ExitStack() as opened:
             with contextlib.suppress(OSError):  # where no file can be made nobody else renews either
-                await lock(opened.enter_context(self._lock_file.open("a")))
+                await lock(opened.enter_context(open_file(self._lock_file.parent, self._lock_file.name)))
             yield

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from asteria_tui.config import Project, Settings, Table, TargetName
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.files import write_atomically
+from asteria_tui.logs.history import RUN
 from asteria_tui.process import ProcessId
+from asteria_tui.state_dir import make_dir, read_file, remove, remove_partials, write_file
 from asteria_tui.targets.server_config import Ports, ServedModel
 
 STATE_FILE = "state.json"
+COPY_FILE = "state.copy.json"
+MAX_BYTES = 1 << 20
+"""Of a record."""
 
 
 class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,16 +40,26 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A server of this project that was started; whether it still runs is for its target to say."""
+    """A server of this project that was started; whether it still runs is for its target to say.
+
+    It is a hint: a cloned or copied folder may bring one, so nothing is ended or deleted for it alone.
+    """
 
     target: TargetName
     process: ProcessId | None = None
+    """None until it was started: the record is written before."""
+    mark: Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{32})?\Z")] = ""
+    """Random; every process of the server has it in its environment."""
+    run: Annotated[str, msgspec.Meta(pattern=rf"\A\Z|{RUN}")] = ""
+    """The folder of its logs, in `history/`."""
+    was_open: bool = False
+    """Its ports were seen open, so it has written its keys."""
     container: str | None = None
     """Its name; labels are what it is found by."""
     started_at: float
     ports: Ports
     temporary: str = ""
-    """A directory of ours outside the project, to be removed with the server."""
+    """A directory outside of the project, with the mark in it, to be removed with the server."""
     fingerprint: str = ""
     """Of the settings that only a restart can change."""
     settings: Settings = Settings()
@@ -72,11 +88,10 @@ def server_dir(project: Project) -> Path:
 
 def make_state_dir(project: Project) -> Path:
     """`.asteria/server/`, private and git-ignored; raises ConfigError where the project can't be written."""
-    directory = server_dir(project)
     try:
-        project.state_dir.mkdir(mode=0o700, exist_ok=True)
-        write_atomically(project.state_dir / ".gitignore", b"*\n")
-        directory.mkdir(mode=0o700, exist_ok=True)
+        make_dir(project.state_dir)
+        write_file(project.state_dir, ".gitignore", b"*\n")
+        return make_dir(project.state_dir, "server")
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise TargetError(
@@ -87,25 +102,64 @@ def make_state_dir(project: Project) -> Path:
             detail=error.strerror or str(error),
             hint="the server's state, keys and logs are kept there: make the project folder writable, or copy it",
         ) from error
-    return directory
 
 
 def load_record(project: Project) -> ServerRecord | None:
-    """The record of the last start; a file that is no record of ours is as good as none."""
+    """The record of the last start, if need be from its copy; a file that is no record of ours is as good as none."""
+    for file in (STATE_FILE, COPY_FILE):
+        with contextlib.suppress(OSError, _DamagedError):
+            return _read(project, file)
+    return None
+
+
+def damage(project: Project) -> str:
+    """What is wrong with the record, for a person; empty where nothing is, or there is none."""
+    file = f"server/{STATE_FILE}"
     try:
-        return msgspec.json.decode((server_dir(project) / STATE_FILE).read_bytes(), type=ServerRecord)
-    except (OSError, msgspec.DecodeError):
-        return None
+        _read(project, STATE_FILE)
+    except FileNotFoundError:
+        return ""
+    except (OSError, _DamagedError) as error:
+        why = getattr(error, "strerror", None) or error
+        return f"the record {project.relative(project.state_dir / file)} is damaged: {why}"
+    return ""
+
+
+class _DamagedError(Exception):
+    """The file is no record."""
+
+
+def _read(project: Project, file: str) -> ServerRecord:
+    data = read_file(project.state_dir, f"server/{file}", MAX_BYTES)
+    try:
+        return msgspec.json.decode(data, type=ServerRecord)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _DamagedError(str(error)) from error
 
 
 def save_record(project: Project, record: ServerRecord) -> None:
-    """Atomic: a reader sees the old record or the new one."""
-    file = make_state_dir(project) / STATE_FILE
-    write_atomically(file, msgspec.json.format(msgspec.json.encode(record)))
+    """A reader sees the old record or the new one, also when one of the two files is lost."""
+    make_state_dir(project)
+    data = msgspec.json.format(msgspec.json.encode(record))
+    for file in (STATE_FILE, COPY_FILE):
+        write_file(project.state_dir, f"server/{file}", data)
+
+
+def adopt_record(project: Project, record: ServerRecord) -> None:
+    """Makes the record of a running server whole again, where it is not."""
+    try:
+        is_kept = _read(project, STATE_FILE) == _read(project, COPY_FILE) == record
+    except (OSError, _DamagedError):
+        is_kept = False
+    if not is_kept:
+        save_record(project, record)
 
 
 def forget_record(project: Project) -> None:
-    (server_dir(project) / STATE_FILE).unlink(missing_ok=True)
+    for file in (STATE_FILE, COPY_FILE):
+        remove(project.state_dir, f"server/{file}")
+    with contextlib.suppress(FileNotFoundError):
+        remove_partials(project.state_dir, "server")
 
 
 def with_model(record: ServerRecord, name: str, loaded: LoadedModel | None) -> ServerRecord:
@@ -118,7 +172,8 @@ def with_model(record: ServerRecord, name: str, loaded: LoadedModel | None) -> S
 
 def fingerprint(project: Project, of_target: Table | None = None) -> str:
     """Of what a running server can't change: its addresses, its Java, its store, and settings of its target."""
-    parts = (project.settings.server, of_target, project.settings.stores.primary)
+    # A folder that was moved took its store along.
+    parts = (project.settings.server, of_target, str(project.primary_store))
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 

@@ -10,12 +10,14 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import Annotated
 
 import msgspec
 
 from asteria_tui.config import ModelSettings, ServerSettings
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.logs.parse import CONSOLE_LAYOUT, JSON_LAYOUT
+from asteria_tui.process import MARK
 
 TEXT_LOG = "ts_log.log"
 """As TorchServe itself names it."""
@@ -25,14 +27,17 @@ LOG_FILE_MIB = 32
 JAVA_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """The five ports of one TorchServe; all of them are always bound (docs/torchserve.md section 7, "gRPC")."""
 
-    inference: int
-    management: int
-    metrics: int
-    grpc_inference: int
-    grpc_management: int
+    inference: Port
+    management: Port
+    metrics: Port
+    grpc_inference: Port
+    grpc_management: Port
 
     @classmethod
     def wanted(cls, settings: ServerSettings) -> Ports:
@@ -207,7 +212,7 @@ def java_command(
         f"-Dlog4j.configurationFile={directory / LOG_LAYOUT_FILE}",
         "-cp",
         f"{site_packages}/ts/frontend/*",
-        "org.pytorch.serve.ModelServer",
+        MAIN_CLASS,
         "--python",
         str(python),
         "-f",
@@ -218,12 +223,15 @@ def java_command(
     ]
 
 
+MAIN_CLASS = "org.pytorch.serve.ModelServer"
 PROPERTIES_FILE = "config.properties"
 LOG_LAYOUT_FILE = "log4j2.xml"
 KEY_FILE = "key_file.json"
 
 
-def environment(inherited: Mapping[str, str], temporary: PurePath | str) -> dict[str, str]:
+def environment(
+    inherited: Mapping[str, str], *, temporary: PurePath | str, logs: PurePath | str, mark: str
+) -> dict[str, str]:
     """What the server and its workers see.
 
     TS_CONFIG_FILE would beat our config (docs/torchserve.md section 8); stale bytecode would serve old code
@@ -235,6 +243,7 @@ def environment(inherited: Mapping[str, str], temporary: PurePath | str) -> dict
         "TEMP": str(temporary),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "LOG_LOCATION": "logs",
-        "METRICS_LOCATION": "logs",
+        "LOG_LOCATION": str(logs),
+        "METRICS_LOCATION": str(logs),
+        MARK: mark,
     }

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from asteria_tui.config import Project
+from asteria_tui.errors import ServerError
 from asteria_tui.events import Emit
 from asteria_tui.targets.record import ServerRecord
 from asteria_tui.targets.server_config import ServedModel
@@ -35,6 +36,18 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     out_of_memory: bool = False
 
 
+class LostServerError(ServerError):
+    """A server of this project runs, but what is needed to talk to it is gone: its ports and its keys."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        super().__init__(
+            f"the server of this folder runs (pid {pid}), but its record and its keys are gone",
+            detail=f"{folder} was removed or damaged while it ran",
+            hint="`asteria-tui up` ends it and starts a new one, `asteria-tui down` ends it",
+        )
+        self.pid = pid
+
+
 class Target(Protocol):
     """A place where TorchServe runs; what only some can do has a protocol of its own below."""
 
@@ -45,7 +58,7 @@ class Target(Protocol):
         ...
 
     async def find(self) -> ServerRecord | None:
-        """The server of this project, if it runs."""
+        """The server of this project, if it runs; raises LostServerError where it cannot be talked to any more."""
         ...
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:

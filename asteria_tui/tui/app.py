@@ -16,9 +16,9 @@ from textual.screen import Screen
 
 from asteria_tui.errors import AsteriaError, BusyError, ExitCode
 from asteria_tui.events import CommandRan, KeyKind
-from asteria_tui.files import write_atomically
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Handle, Session
+from asteria_tui.state_dir import write_file
 from asteria_tui.tui.actions import ACTIONS, BY_ID, ActionContext, key_names, keys_of
 from asteria_tui.tui.borders import borders_at
 from asteria_tui.tui.editor import editor_command
@@ -338,12 +338,12 @@ class AsteriaApp(Host):
     def copy(self, text: str) -> str:
         """To the clipboard through the terminal (OSC 52) and to a file, for terminals that do not take it."""
         self.copy_to_clipboard(text)
-        file = self.session.project.state_dir / "clipboard"
+        project = self.session.project
         try:
-            write_atomically(file, text.encode())
+            write_file(project.state_dir, "clipboard", text.encode())
         except OSError:
             return ""
-        return f", also in {self.session.project.relative(file)}"
+        return f", also in {project.relative(project.state_dir / 'clipboard')}"
 
     def edit(self, file: str, line: int) -> None:
         """Opens the user's editor in place of the screen; the screen comes back when it ends."""

@@ -17,7 +17,7 @@ import msgspec
 from asteria_tui.bounds import KIB, check_depth, parse_toml, read_small
 from asteria_tui.config import MAX_BYTES, Project
 from asteria_tui.errors import ConfigError
-from asteria_tui.files import write_atomically
+from asteria_tui.state_dir import read_file, write_file
 from asteria_tui.tui.actions import ACTIONS, BY_ID, key_name
 
 Cells = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -25,6 +25,7 @@ Ratio = tuple[Cells, Cells]
 """The cells on each side of a border when it was moved; asteria.tcss sets what each side keeps at least."""
 
 MAX_REMEMBERED = 64 * KIB
+FILE = "screen.json"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,14 +95,10 @@ def _refuse_a_key_of_two_actions(chosen: dict[str, str], file: Path) -> None:
             taken[key] = action.id
 
 
-def _remembered_file(project: Project) -> Path:
-    return project.state_dir / "screen.json"
-
-
 def load_ui_state(project: Project) -> UiState:
     """What the last screen left; nothing of it is worth an error."""
     try:
-        content = read_small(_remembered_file(project), MAX_REMEMBERED)
+        content = read_file(project.state_dir, FILE, MAX_REMEMBERED)
         check_depth(content.decode())
         told = msgspec.json.decode(content, type=dict[str, Any])
     except (OSError, ValueError):
@@ -116,8 +113,5 @@ def load_ui_state(project: Project) -> UiState:
 
 def save_ui_state(project: Project, ui_state: UiState) -> None:
     """Only where a server was ever started: looking at a project leaves nothing behind in it."""
-    file = _remembered_file(project)
-    if not file.parent.is_dir():
-        return
     with contextlib.suppress(OSError):
-        write_atomically(file, msgspec.json.encode(ui_state))
+        write_file(project.state_dir, FILE, msgspec.json.encode(ui_state))

@@ -239,9 +239,9 @@ def test_a_stale_or_missing_key_file_is_said(make_folder: MakeFolder):
     folder.run("up")
     file = folder.path / ".asteria/server/key_file.json"
     os.utime(file, (1, 1))
-    assert "no key_file.json of its own yet" in folder.run("predict", "-d", "1", code=4).err
+    assert "key_file.json is older than the server" in folder.run("predict", "-d", "1", code=5).err
     file.unlink()
-    assert "`asteria-tui restart` if it stays so" in folder.run("predict", "-d", "1", code=4).err
+    assert "the server has no key_file.json" in folder.run("predict", "-d", "1", code=5).err
     folder.run("restart")
     assert json.loads(folder.run("predict", "-d", "1").out) == {"echo": 1}
 

@@ -7,7 +7,7 @@ from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE, Log, prune, run
 
 
 def run_with(history, size):
-    run = start_run(history, history.parent / "logs")
+    run = start_run(history.parent)
     (run.folder / RECORDS_FILE).write_bytes(b"x" * size)
     return run
 
@@ -34,7 +34,7 @@ def test_without_history_there_is_no_run(tmp_path):
 
 def test_the_oldest_runs_make_room(tmp_path):
     made = [run_with(tmp_path / "history", 100) for _ in range(5)]
-    prune(tmp_path / "history", 250)
+    prune(tmp_path, made[-1], 250)
     assert runs(tmp_path / "history") == made[3:]
 
 
@@ -43,10 +43,10 @@ def test_a_run_that_is_too_large_loses_its_oldest_parts(tmp_path):
     for number in (1, 2):
         (run.folder / f"{RECORDS_FILE}.{number}").write_bytes(b"x" * 100)
     (run.folder / CONSOLE_FILE).write_bytes(b"x" * 100)
-    prune(tmp_path / "history", 250)
+    prune(tmp_path, run, 250)
     assert (run.folder / RECORDS_FILE).stat().st_size == 100
     assert run.size <= 250
-    prune(tmp_path / "history", 50)
+    prune(tmp_path, run, 50)
     assert (run.folder / RECORDS_FILE).exists()
     assert (run.folder / CONSOLE_FILE).stat().st_size == 0
 
@@ -55,14 +55,14 @@ def test_the_logs_of_a_run_are_its_json_parts_and_what_only_the_console_has(tmp_
     current = tmp_path / "server/logs"
     current.mkdir(parents=True)
     (current / "stale").touch()
-    run = start_run(tmp_path / "history", current)
+    run = start_run(tmp_path)
     assert run.logs == [Log(run.folder / CONSOLE_FILE)]
     for name in (RECORDS_FILE, f"{RECORDS_FILE}.1", f"{RECORDS_FILE}.2", f"{RECORDS_FILE}.10"):
         (current / name).touch()
     names = [(log.path.name.removeprefix(RECORDS_FILE), log.only) for log in run.logs]
     assert names == [(".10", None), (".2", None), (".1", None), ("", None), (CONSOLE_FILE, "console")]
     assert run.folder.stat().st_mode & 0o777 == 0o700
-    again = start_run(tmp_path / "history", current)
+    again = start_run(tmp_path)
     assert current.resolve() == again.folder
     assert runs(tmp_path / "history") == [run, again]
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.logs.history import start_run
+from asteria_tui.state_dir import remove
 from asteria_tui.targets.docker import image
 from asteria_tui.targets.docker.spec import (
     CONFIG,
@@ -95,8 +97,10 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
     archives = [model.file for model in models]
     ports = _claim_ports(client, project)
     name = _free_name(client, project)
-    record = msgspec.structs.replace(new_record(project, ports, models, fingerprint), container=name)
-    mounts = _write_files(project, models, layout, user, shares_logs=shares_logs)
+    make_state_dir(project)
+    logs = start_run(project.state_dir)
+    record = msgspec.structs.replace(new_record(project, ports, models, fingerprint), container=name, run=logs.id)
+    mounts = _write_files(project, models, layout, user, logs.folder if shares_logs else None)
     listing = "".join(sorted(f"{model.name} {model.sha256}\n" for model in models))
     spec = ContainerSpec(
         name=name,
@@ -234,22 +238,20 @@ def _free_name(client: DockerClient, project: Project) -> str:
 
 
 def _write_files(
-    project: Project, models: Sequence[ServedModel], layout: Layout, user: tuple[int, int], *, shares_logs: bool
+    project: Project, models: Sequence[ServedModel], layout: Layout, user: tuple[int, int], logs: Path | None
 ) -> list[Mount]:
-    """config.properties and log layout, the log directory, and for another's image our launcher."""
-    make_state_dir(project)
+    """config.properties and log layout, the log directory if it is shared, and for another's image our launcher."""
     files = server_dir(project) / FILES
-    shutil.rmtree(files, ignore_errors=True)
-    logs = start_run(project.history_dir, project.logs_dir).folder
+    remove(project.state_dir, f"server/{FILES}")
     config = files / "config"
     config.mkdir(parents=True)
     text = properties(project.settings.server, PORTS, models, store=layout.store, bind="0.0.0.0")  # noqa: S104 published on loopback only
     (config / PROPERTIES_FILE).write_text(text)
     (config / LOG_LAYOUT_FILE).write_text(
-        log_layout(LOGS, LogDestination.FILE_AND_CONSOLE if shares_logs else LogDestination.CONSOLE)
+        log_layout(LOGS, LogDestination.FILE_AND_CONSOLE if logs else LogDestination.CONSOLE)
     )
     mounts = [Mount(source=config.resolve(), target=CONFIG)]
-    if shares_logs:
+    if logs is not None:
         if os.getuid() == 0:
             os.chown(logs, *user)
         mounts.append(Mount(source=logs.resolve(), target=LOGS, read_only=False))

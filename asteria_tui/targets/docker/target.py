@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +23,9 @@ import msgspec
 from asteria_tui.config import Project
 from asteria_tui.errors import ServerError, TargetError
 from asteria_tui.events import CommandRan, Emit, ServerChanged, StageProgressed, WarningRaised
-from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE
+from asteria_tui.logs.history import CONSOLE_FILE, RECORDS_FILE, name_in_run
 from asteria_tui.process import uninterrupted
+from asteria_tui.state_dir import remove
 from asteria_tui.targets.console import console_tail, until_started
 from asteria_tui.targets.docker import console, run, store
 from asteria_tui.targets.docker.build import provide_image
@@ -33,7 +33,15 @@ from asteria_tui.targets.docker.engine import in_daemon_thread, opened, talking
 from asteria_tui.targets.docker.image import BuildProgress, make_context
 from asteria_tui.targets.docker.run import PROJECT_LABEL, RECORD_LABEL, Setup
 from asteria_tui.targets.docker.spec import LOGS, STOP_SECONDS
-from asteria_tui.targets.record import ServerRecord, fingerprint, forget_record, load_record, save_record, server_dir
+from asteria_tui.targets.record import (
+    ServerRecord,
+    adopt_record,
+    fingerprint,
+    forget_record,
+    load_record,
+    save_record,
+    server_dir,
+)
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import ContainerStore, End, Vitals
 
@@ -57,7 +65,9 @@ class DockerTarget:
         self.directory = server_dir(project)
         self.mark = run.mark_of(project)
         self._end: End | None = None
-        self._console = project.logs_dir / CONSOLE_FILE
+        self._console = ""
+        """What the container prints, by its name in the state folder."""
+        self._write_console_to(load_record(project), CONSOLE_FILE)
         self._follower: threading.Thread | None = None
 
     async def preflight(self) -> None:
@@ -81,12 +91,14 @@ class DockerTarget:
                 emit(
                     WarningRaised(text=f"{image} {setup.spec.layout.said}; asteria-tui starts TorchServe itself in it")
                 )
-            await until_started(self._console, self._how_it_ended, emit)
+            await until_started(self._console_file, self._how_it_ended, emit)
+            record = msgspec.structs.replace(setup.record, was_open=True)
+            save_record(self.project, record)
         except BaseException:
             # Also when interrupted: whoever started it and can't hand it over ends it. Java hears no SIGTERM yet.
             await self._to_its_end(lambda client: self._stop(client, emit, patience=0))
             raise
-        return setup.record
+        return record
 
     async def stop(self, emit: Emit) -> bool:
         """Ends and removes the container, and what of ours on the host went with it; nobody else's is touched."""
@@ -105,7 +117,7 @@ class DockerTarget:
         return await self._to_its_end(lambda client: self._put_archive(client, file))
 
     def describe_end(self) -> str:
-        return "\n".join(filter(None, (self._end.reason if self._end else "", console_tail(self._console))))
+        return "\n".join(filter(None, (self._end.reason if self._end else "", console_tail(self._console_file))))
 
     def ended(self) -> End | None:
         return self._end
@@ -140,7 +152,7 @@ class DockerTarget:
 
     def _start(self, client: DockerClient, models: Sequence[ServedModel], image: str) -> Setup:
         setup = run.prepare(client, self.project, models, image, self.fingerprint())
-        self._console = self.project.logs_dir / (CONSOLE_FILE if setup.shares_logs else RECORDS_FILE)
+        self._write_console_to(setup.record, CONSOLE_FILE if setup.shares_logs else RECORDS_FILE)
         container = run.start(client, setup)
         save_record(self.project, setup.record)
         self._follow(container)
@@ -148,7 +160,15 @@ class DockerTarget:
 
     def _follow(self, container: Container) -> None:
         if self._follower is None or not self._follower.is_alive():
-            self._follower = console.follow(str(container.id), self._console)
+            self._follower = console.follow(str(container.id), self.project.state_dir, self._console)
+
+    @property
+    def _console_file(self) -> Path:
+        return self.project.state_dir / self._console
+
+    def _write_console_to(self, record: ServerRecord | None, name: str) -> None:
+        """Into the folder of the run itself; through the link that leads there nothing is written."""
+        self._console = name_in_run(record.run, name) if record is not None and record.run else f"server/logs/{name}"
 
     def _how_it_ended(self) -> str:
         """For who waits for the start: the console's end is the container's."""
@@ -175,16 +195,18 @@ class DockerTarget:
             return None
         if not container.attrs["State"]["Running"]:
             self._end = self._end_of(client, container)
-            console.copy(container, self._console)
+            console.copy(container, self.project.state_dir, self._console)
             return None
         if not any(mount["Destination"] == str(LOGS) for mount in container.attrs["Mounts"]):
-            self._console = self.project.logs_dir / RECORDS_FILE
-            console.copy(container, self._console)
+            self._write_console_to(record, RECORDS_FILE)
+            console.copy(container, self.project.state_dir, self._console)
             self._follow(container)
         if record is None or record.target != "docker":
             found, record = record, msgspec.json.decode(container.labels[RECORD_LABEL], type=ServerRecord)
             if found is None:  # the state directory was removed; else it is that of a local server that ran since
                 save_record(self.project, record)
+        else:
+            adopt_record(self.project, record)
         return msgspec.structs.replace(record, container=container.name)
 
     def _end_of(self, client: DockerClient, container: Container) -> End:
@@ -282,9 +304,10 @@ class DockerTarget:
                     was_running = True
                     emit(ServerChanged(state="stopping", target="docker", container=str(container.name)))
                     container.stop(timeout=patience)
-                console.copy(container, self._console)
+                console.copy(container, self.project.state_dir, self._console)
                 container.remove(v=True, force=True)
-        shutil.rmtree(self.directory / run.FILES, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove(self.project.state_dir, f"server/{run.FILES}")
         record = load_record(self.project)
         if record is not None and record.target == "docker":
             forget_record(self.project)
