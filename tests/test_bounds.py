@@ -17,6 +17,7 @@ from asteria_tui.config import Project, Settings, load, settings_from
 from asteria_tui.errors import MAX_DETAIL, MAX_TITLE, AsteriaError, ConfigError
 from asteria_tui.inference import answers
 from asteria_tui.inference.payload import read_payload
+from asteria_tui.targets.record import STATE_FILE, load_record, make_state_dir
 from asteria_tui.tui.preferences import load_settings, load_ui_state
 
 
@@ -232,3 +233,11 @@ def test_a_mutated_configuration_is_one_or_a_configuration_error(tmp_path_factor
         for model in project.settings.models.values():
             with contextlib.suppress(AsteriaError):
                 collect(project, "echo", model)
+
+
+def test_a_record_of_other_bytes_is_none(tmp_path):
+    project = Project(root=tmp_path, settings=Settings())
+    file = make_state_dir(project) / STATE_FILE
+    for content in (b'{"target": "\xff"}', b'{"x": ' + b"[" * 5000, b"1" * 5000):
+        file.write_bytes(content)
+        assert load_record(project) is None

@@ -133,7 +133,7 @@ def _read(project: Project, file: str) -> ServerRecord:
     data = read_file(project.state_dir, f"server/{file}", MAX_BYTES)
     try:
         return msgspec.json.decode(data, type=ServerRecord)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # bytes that are no UTF-8 are no DecodeError
         raise _DamagedError(str(error)) from error
 
 
