@@ -74,7 +74,7 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
         assert "handler.py:5 in initialize" in pipeline
 
         await _until(pilot, lambda: app.workbench.logs.causes)
-        assert app.workbench.logs.causes[-1].frame.line == 5
+        assert app.workbench.logs.causes.current[-1].frame.line == 5
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
