@@ -21,9 +21,10 @@ def keep(project: Project, name: str, file: Path, sha256: str) -> None:
     """Keeps the archive at `file`, unless it is kept already; raises ArchiveError."""
     directory = _directory(project, name)
     kept = directory / f"{sha256}.mar"
-    if kept.is_file():
+    if kept.is_file() and not kept.is_symlink():
         return
     try:
+        kept.unlink(missing_ok=True)  # a link, which a copy would follow
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _link(file, kept)
         others = (other for other in directory.glob("*.mar") if other != kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -84,3 +85,18 @@ def test_no_link_is_followed(project, tmp_path_factory, link):
     with pytest.raises(ArchiveError, match="is a link"):
         store(project, b"one")
     assert names(elsewhere) == ["precious.mar"]
+
+
+def test_nor_one_in_the_place_of_an_archive(project, tmp_path, monkeypatch):
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    kept_file = project.state_dir / f"archives/m/{sha256}.mar"
+    kept_file.parent.mkdir(parents=True)
+    kept_file.symlink_to(tmp_path / "elsewhere")
+
+    def cross_device(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", cross_device)
+    assert store(project, b"one") == sha256
+    assert (kept_file.read_bytes(), kept_file.is_symlink()) == (b"one", False)
+    assert not (tmp_path / "elsewhere").exists()

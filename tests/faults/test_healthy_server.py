@@ -123,7 +123,7 @@ def test_a_setting_that_only_the_server_finds_out(healthy: Folder):
     assert "nThreads: -1" in done.one("stage_failed")["detail"]
     assert "was started again" in done.one("noticed")["text"]
     after = healthy.state
-    assert {key for key in after if after[key] != before[key]} == {"process", "started_at"}
+    assert {key for key in after if after[key] != before[key]} == {"process", "started_at", "mark", "run"}
     healthy.write("asteria.toml", ECHO_PROJECT)
     assert "start" in {
         event["stage"] for event in healthy.run("up", "--json").all("stage_finished") if event["unchanged"]
