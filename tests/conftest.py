@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -27,6 +30,7 @@ from tests.docker_engine import (  # noqa: F401 fixtures and a hook of pytest
     torchserve_image,
     wheelhouse,
 )
+from tests.marks import pytest_collection_modifyitems, pytest_ignore_collect  # noqa: F401 hooks of pytest
 
 # How long one example takes says something of the machine, nothing of the code.
 hypothesis.settings.register_profile(
@@ -42,6 +46,13 @@ FREE_PORTS = {
 COMMAND = [sys.executable, "-m", "asteria_tui"]
 MAX_SECONDS = 180
 """Seconds after which a command of ours hangs; the longest takes about 15 on two busy cores."""
+
+
+def import_torchserve() -> ModuleType:
+    """`ts`, which leaves a file open when it is imported (`ts/__init__.py`): not ours to fix, and not to fail on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        return importlib.import_module("ts")
 
 
 def until(is_true: Callable[[], object], seconds: float = 60) -> None:
@@ -218,6 +229,16 @@ def make_folder(tmp_path: Path) -> Iterator[MakeFolder]:
     yield make
     for folder in made:
         folder.kill()
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    return importlib.import_module("torch")
+
+
+@pytest.fixture(scope="session")
+def torchserve_package() -> ModuleType:
+    return import_torchserve()
 
 
 @pytest.fixture(scope="session")

@@ -77,8 +77,7 @@ def test_wherever_it_hides(scanned, name, content):
     assert [found.name for found in report.dangerous] == ["posix.system"]
 
 
-def test_weights_of_torch_are_clean(scanned):
-    torch = pytest.importorskip("torch")
+def test_weights_of_torch_are_clean(scanned, torch):
     members = {}
     for name, options in ("new.pt", {}), ("old.pt", {"_use_new_zipfile_serialization": False}):
         file = io.BytesIO()

@@ -25,7 +25,8 @@ class Terminal:
         self.started = time.perf_counter()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            variables = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | (environment or {})
+            inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+            variables = inherited | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | (environment or {})
             os.execvpe(command[0], list(command), variables)  # noqa: S606 no shell is the point
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.process = psutil.Process(self.pid)

@@ -149,7 +149,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("filter_", FILTERS, ids=repr)
+@pytest.mark.parametrize("filter_", FILTERS, ids=range(len(FILTERS)))
 @pytest.mark.parametrize("name", ["inference_console.txt", "init_console.txt", "server.jsonl", "ts_metrics.log"])
 def test_hits_are_the_lines_of_the_records_that_match(name, filter_, small_chunks):
     index = complete(SAMPLES / name)
@@ -161,7 +161,7 @@ def test_hits_are_the_lines_of_the_records_that_match(name, filter_, small_chunk
     assert len(hits) == len(wanted)
 
 
-@pytest.mark.parametrize("filter_", FILTERS, ids=repr)
+@pytest.mark.parametrize("filter_", FILTERS, ids=range(len(FILTERS)))
 @pytest.mark.parametrize("size", [100, 700, 1 << 20])
 @pytest.mark.parametrize("place", [0.0, 0.37, 0.9])
 def test_hits_are_the_same_wherever_the_search_begins(filter_, size, place, small_chunks):
