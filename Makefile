@@ -1,13 +1,11 @@
-# `make run` and `make test` install what they need into .venv; nothing else on the machine is touched.
+# Each target installs what it needs: `run` and `test` into .venv, `check` into .venv-check, which needs no torch.
+# Nothing else on the machine is touched.
 # TORCH_INDEX=URL takes torch from that index, such as one with CPU builds; on Linux the public wheel brings CUDA.
 
 PYTHON ?= python3
-VENV := .venv
-# `make check` needs no torch, and has an environment of its own without it.
-CHECK := .venv-check
-BIN := $(VENV)/bin
-INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SOURCES := pyproject.toml constraints.txt
+# pyproject.toml says what the marks mean, tests/marks.py which test has one.
+QUICK_TESTS := not torchserve and not docker and not torch
+OTHER_TESTS := torchserve or docker or torch
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test bench clean
@@ -15,46 +13,46 @@ SOURCES := pyproject.toml constraints.txt
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
-run: $(VENV)/local ## package, serve and ask the bundled model; install what that needs first
-	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/asteria-tui --up; else $(BIN)/asteria-tui up; fi
+run: .venv/local ## package, serve and ask the bundled model; install what that needs first
+	@if [ -t 0 ] && [ -t 1 ]; then .venv/bin/asteria-tui --up; else .venv/bin/asteria-tui up; fi
 
-check: $(CHECK)/dev ## format, lint, types, contracts, and every test without server, engine and torch
-	@$(CHECK)/bin/ruff format --check --quiet .
-	@$(CHECK)/bin/ruff check --quiet .
-	@$(CHECK)/bin/mypy asteria_tui
-	@$(CHECK)/bin/python -m pytest --quiet --numprocesses 2 --ignore tests/model --ignore tests/handler \
-		-m 'not torchserve and not docker and not torch'
+check: .venv-check/dev ## format, lint, types, import contracts and every test without server, engine and torch
+	@$(call static,.venv-check/bin,asteria_tui)
+	@$(call quick_tests,.venv-check/bin)
 
-test: $(VENV)/dev ## the whole: format, lint, types, and every test, on a real TorchServe and a Docker engine
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+test: .venv/dev ## everything that proves the project, on a real TorchServe
+	@$(call static,.venv/bin,)
+	@$(call quick_tests,.venv/bin)
+	@.venv/bin/python -m pytest -m '$(OTHER_TESTS)'
 
-bench: $(VENV)/dev ## speed and memory, as ratios to a peer in the same run
-	@$(BIN)/python -m tests.benchmarks
+bench: .venv/dev ## speed and memory, as ratios to a peer in the same run
+	@.venv/bin/python -m tests.benchmarks
 
-clean: ## stop the server, remove .venv, caches and archives
-	@[ ! -x $(BIN)/asteria-tui ] || [ ! -d .asteria ] || $(BIN)/asteria-tui down
-	@rm -rf $(VENV) $(CHECK) .asteria .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+clean: ## stop the server, remove the environments, caches and archives
+	@[ ! -x .venv/bin/asteria-tui ] || [ ! -d .asteria ] || .venv/bin/asteria-tui down
+	@rm -rf .venv .venv-check .asteria .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -f model_store/*.mar
 
-$(VENV)/bin/python $(CHECK)/bin/python:
+# $(1): the environment's programs, $(2): what mypy reads; nothing means all that pyproject.toml names, which needs torch.
+define static
+	$(1)/ruff format --check . && $(1)/ruff check . && $(1)/mypy $(2)
+endef
+
+define quick_tests
+	$(1)/python -m pytest --numprocesses logical -m '$(QUICK_TESTS)'
+endef
+
+# An environment is a folder; a file in it, named by the last of its extras, says that they are installed.
+INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+.venv/local: EXTRAS = local
+.venv/dev: EXTRAS = local,dev
+.venv-check/dev: EXTRAS = dev
+
+.venv/local .venv/dev .venv-check/dev: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asteria-tui needs Python 3.11 or newer; make PYTHON=… names one")'
-	@$(PYTHON) -m venv $(@D:/bin=)
-
-$(VENV)/local: $(VENV)/bin/python $(SOURCES)
-	@echo "installing into $(VENV) (torch is the large part)…" >&2
-	@$(if $(TORCH_INDEX),$(INSTALL) --index-url '$(TORCH_INDEX)' torch)
-	@$(INSTALL) --editable '.[local]'
-	@touch $@
-
-$(VENV)/dev: $(VENV)/local
-	@$(INSTALL) --editable '.[local,dev]'
-	@touch $@
-
-$(CHECK)/dev: $(CHECK)/bin/python $(SOURCES)
-	@echo "installing into $(CHECK)…" >&2
-	@$(INSTALL) --editable '.[dev]'
+	@[ -x $(@D)/bin/python ] || $(PYTHON) -m venv $(@D)
+	@echo "installing $(EXTRAS) into $(@D)$(if $(findstring local,$(EXTRAS)), (torch is the large part))…" >&2
+	@$(if $(and $(TORCH_INDEX),$(findstring local,$(EXTRAS))),$(INSTALL) --index-url '$(TORCH_INDEX)' torch)
+	@$(INSTALL) --editable '.[$(EXTRAS)]'
 	@touch $@

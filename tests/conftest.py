@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -27,6 +30,7 @@ from tests.docker_engine import (  # noqa: F401 fixtures and a hook of pytest
     torchserve_image,
     wheelhouse,
 )
+from tests.marks import pytest_collection_modifyitems, pytest_ignore_collect  # noqa: F401 hooks of pytest
 
 # How long one example takes says something of the machine, nothing of the code.
 hypothesis.settings.register_profile(
@@ -35,8 +39,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDS = {"shared": "torchserve", "served": "torchserve", "docker_engine": "docker"}
-"""What a test is marked by for a fixture that it uses."""
 FREE_PORTS = {
     f"ASTERIA_SERVER_{name}_PORT": "0"
     for name in ("INFERENCE", "MANAGEMENT", "METRICS", "GRPC_INFERENCE", "GRPC_MANAGEMENT")
@@ -46,13 +48,11 @@ MAX_SECONDS = 180
 """Seconds after which a command of ours hangs; the longest takes about 15 on two busy cores."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Markers tell the truth: who uses a real server is marked so, and who lies with the model imports torch."""
-    for item in items:
-        for name in NEEDS.keys() & set(getattr(item, "fixturenames", ())):
-            item.add_marker(NEEDS[name])
-        if {"model", "handler"} & {part.name for part in item.path.parents if part.parent.name == "tests"}:
-            item.add_marker("torch")
+def import_torchserve() -> ModuleType:
+    """`ts`, which leaves a file open when it is imported (`ts/__init__.py`): not ours to fix, and not to fail on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        return importlib.import_module("ts")
 
 
 def until(is_true: Callable[[], object], seconds: float = 60) -> None:
@@ -229,6 +229,16 @@ def make_folder(tmp_path: Path) -> Iterator[MakeFolder]:
     yield make
     for folder in made:
         folder.kill()
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    return importlib.import_module("torch")
+
+
+@pytest.fixture(scope="session")
+def torchserve_package() -> ModuleType:
+    return import_torchserve()
 
 
 @pytest.fixture(scope="session")

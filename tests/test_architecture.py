@@ -1,4 +1,4 @@
-"""The import contracts (docs/design.md, pyproject.toml): who may import whom, and what no command may load."""
+"""What no command may load. Who may import whom is checked by `make check` (import contracts in pyproject.toml)."""
 
 from __future__ import annotations
 

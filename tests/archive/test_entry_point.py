@@ -13,61 +13,69 @@ ONE = WITH_METHODS.format("One")
 TWO = WITH_METHODS.format("Two")
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize(
-    ("source", "function", "expected"),
-    [
-        (ONE, None, "class One"),
-        (f"from os import PathLike\n{ONE}", None, "class One"),
-        ("def handle(data, context): ...", None, "function handle"),
-        (f"{ONE}\n{TWO}\nhandle = One().handle", None, "function handle"),
-        ("from functools import reduce as handle", None, "function handle"),
-        ("def answer(data, context): ...", "answer", "function answer"),
-        (f"try:\n    import abc\nexcept ImportError:\n    pass\n{ONE}", None, "class One"),
-        (f"{ONE}\n{TWO}\ndel Two", None, "class One"),
-        (f"{ONE}\n{ONE}", None, "class One"),
-        (f"{ONE}\nOne.version = 2", None, "class One"),
-    ],
-)
-def test_the_entry_point_is_what_the_loader_finds(source, function, expected):
+FOUND = [
+    (ONE, None, "class One"),
+    (f"from os import PathLike\n{ONE}", None, "class One"),
+    ("def handle(data, context): ...", None, "function handle"),
+    (f"{ONE}\n{TWO}\nhandle = One().handle", None, "function handle"),
+    ("from functools import reduce as handle", None, "function handle"),
+    ("def answer(data, context): ...", "answer", "function answer"),
+    (f"try:\n    import abc\nexcept ImportError:\n    pass\n{ONE}", None, "class One"),
+    (f"{ONE}\n{TWO}\ndel Two", None, "class One"),
+    (f"{ONE}\n{ONE}", None, "class One"),
+    (f"{ONE}\nOne.version = 2", None, "class One"),
+]
+REFUSED = [
+    ("x = 1", "no class of its own and no function `handle`"),
+    (f"{ONE}\n{TWO}", "defines 2 classes"),
+    (f"{ONE}\nAlias = One", "defines 2 classes"),
+    (f"from collections import namedtuple\nPoint = namedtuple('Point', 'x y')\n{ONE}", "defines 2 classes"),
+    ("class One:\n    def initialize(self, context): ...", "has no handle"),
+    ("class One: ...", "has no initialize and no handle"),
+]
+
+
+@pytest.mark.parametrize(("source", "function", "expected"), FOUND)
+def test_the_entry_point_is_found(source, function, expected):
     assert find_entry_point(source.encode(), "handler.py", function) == expected
+
+
+@pytest.mark.parametrize(("source", "text"), REFUSED)
+def test_what_has_no_entry_point_is_refused(source, text):
+    with pytest.raises(ArchiveError, match=text):
+        find_entry_point(source.encode(), "handler.py")
+
+
+@pytest.mark.parametrize(("source", "function", "expected"), FOUND)
+def test_the_loader_finds_the_same(source, function, expected, loader_finds):
     assert loader_finds(source, function) == expected
 
 
-@pytest.mark.torch
-@pytest.mark.parametrize(
-    ("source", "text"),
-    [
-        ("x = 1", "no class of its own and no function `handle`"),
-        (f"{ONE}\n{TWO}", "defines 2 classes"),
-        (f"{ONE}\nAlias = One", "defines 2 classes"),
-        (f"from collections import namedtuple\nPoint = namedtuple('Point', 'x y')\n{ONE}", "defines 2 classes"),
-        ("class One:\n    def initialize(self, context): ...", "has no handle"),
-        ("class One: ...", "has no initialize and no handle"),
-    ],
-)
-def test_what_the_loader_refuses_is_refused(source, text):
-    with pytest.raises(ArchiveError, match=text):
-        find_entry_point(source.encode(), "handler.py")
+@pytest.mark.parametrize(("source", "text"), REFUSED)
+def test_the_loader_refuses_the_same(source, text, loader_finds):
     with pytest.raises((ValueError, AttributeError)):
         loader_finds(source, None)
 
 
-def loader_finds(source, function):
+@pytest.fixture
+def loader_finds(torchserve_package):
     """TorchServe's own loader over the module, as `TsModelLoader.load` calls it."""
     from ts.model_loader import TsModelLoader
 
-    module = types.ModuleType("some_handler")
-    sys.modules["some_handler"] = module
-    try:
-        exec(source, module.__dict__)  # noqa: S102 the source is this file's own
-    finally:
-        del sys.modules["some_handler"]
-    name = function or "handle"
-    if hasattr(module, name):
-        return f"function {name}"
-    handle, _ = TsModelLoader()._get_class_entry_point(module)
-    return f"class {type(handle.__self__).__name__}"
+    def find(source, function):
+        module = types.ModuleType("some_handler")
+        sys.modules["some_handler"] = module
+        try:
+            exec(source, module.__dict__)  # noqa: S102 the source is this file's own
+        finally:
+            del sys.modules["some_handler"]
+        name = function or "handle"
+        if hasattr(module, name):
+            return f"function {name}"
+        handle, _ = TsModelLoader()._get_class_entry_point(module)
+        return f"class {type(handle.__self__).__name__}"
+
+    return find
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ import pytest
 
 from tests.conftest import Folder, until
 
-pytestmark = pytest.mark.torchserve
-
 
 def test_status_shows_a_ready_worker(shared: Folder):
     [state] = shared.run("status", "--json").events

@@ -89,7 +89,6 @@ def test_closed_streams_do_not_change_how_it_ends(make_folder: MakeFolder, close
     assert folder.left_over() == []
 
 
-@pytest.mark.torchserve
 def test_closed_streams_and_a_server(shared: Folder):
     for call in ("up", "status", "predict -d 1", "models", "keys --json", "logs -n 1"):
         ended = run_closed(shared, CLOSED[-1], *call.split())

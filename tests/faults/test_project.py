@@ -95,7 +95,7 @@ def test_no_java(make_folder: MakeFolder, tmp_path: Path):
     assert "asteria-tui[local]" in ended.stderr
 
 
-@pytest.mark.torchserve
+@pytest.mark.torch
 def test_an_old_java_is_passed_over(make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     java = tmp_path / "jdk8/bin/java"
     java.parent.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_workers_without_torch(make_folder: MakeFolder, tmp_path: Path):
     assert folder.left_over() == []
 
 
-@pytest.mark.torchserve
+@pytest.mark.torch
 def test_a_taken_port_names_its_owner(make_folder: MakeFolder):
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"], stdout=subprocess.PIPE, text=True
@@ -132,7 +132,6 @@ def test_a_taken_port_names_its_owner(make_folder: MakeFolder):
             other.kill()
 
 
-@pytest.mark.torchserve
 def test_another_torchserve_on_the_port(make_folder: MakeFolder, shared: Folder):
     port = str(shared.state["ports"]["management"])
     done = make_folder().run("up", code=3, ASTERIA_SERVER_MANAGEMENT_PORT=port)
