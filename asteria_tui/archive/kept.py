@@ -12,6 +12,7 @@ from asteria_tui.archive.files import sha256_of
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Project
 from asteria_tui.errors import ArchiveError
+from asteria_tui.state_dir import make_dir
 
 KEPT = 3
 """Of each model. One that still lies in a store on the same disk takes no space: it is the same file."""
@@ -25,7 +26,7 @@ def keep(project: Project, name: str, file: Path, sha256: str) -> None:
         return
     try:
         kept.unlink(missing_ok=True)  # a link, which a copy would follow
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_dir(project.state_dir, f"archives/{name}")
         _link(file, kept)
         others = (other for other in directory.glob("*.mar") if other != kept)
         for old in sorted(others, key=lambda other: other.stat().st_mtime, reverse=True)[KEPT - 1 :]:

@@ -35,7 +35,7 @@ def remember(directory: Path, answer: Predicted) -> None:
 def recall(directory: Path) -> list[Predicted]:
     """The last answers, the newest last; a line that is cut off is passed over."""
     try:
-        lines = read_file(directory, FILE).splitlines()[-KEPT:]
+        lines = read_file(directory, FILE, 2 * MAX_BYTES).splitlines()[-KEPT:]
     except OSError:
         return []
     found = []

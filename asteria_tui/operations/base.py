@@ -160,8 +160,9 @@ async def locked(project: Project, emit: Emit) -> AsyncIterator[None]:
 
         await lock(file, waiting)
         with contextlib.suppress(OSError):  # a full disk: who waits is not told for whom
-            os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), str(os.getpid()).encode())
+            file.truncate(0)
+            file.seek(0)  # whoever waited has read it
+            file.write(str(os.getpid()).encode())
         yield
 
 

@@ -1,13 +1,17 @@
-"""Work in threads, and what an interruption of it waits for."""
+"""Work in threads and what an interruption of it waits for; the lock of a project."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
-from asteria_tui.operations.base import in_thread
+from asteria_tui.config import Project, Settings
+from asteria_tui.events import Event, WarningRaised
+from asteria_tui.operations.base import in_thread, locked
 
 
 async def test_however_often_it_is_interrupted_the_thread_is_waited_for():
@@ -29,3 +33,21 @@ async def test_however_often_it_is_interrupted_the_thread_is_waited_for():
         may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await working
+
+
+async def test_who_waited_for_the_lock_is_named_to_the_next_one(tmp_path: Path):
+    project = Project(root=tmp_path, settings=Settings())
+    waiting = asyncio.Event()
+
+    def emit(event: Event) -> None:
+        assert isinstance(event, WarningRaised)
+        waiting.set()
+
+    async def second() -> None:
+        async with locked(project, emit):
+            assert (project.state_dir / "lock").read_text() == str(os.getpid())
+
+    async with locked(project, emit):
+        after = asyncio.ensure_future(second())
+        await waiting.wait()
+    await after
