@@ -315,6 +315,8 @@ def _key(event: Event) -> object:
 def _failure(
     operation: Operation, error: AsteriaError, failed: StageFailed | None = None, seconds: float = 0.0
 ) -> OperationFailed:
+    if failed is not None and failed.title != error.title:
+        failed = None  # it failed again afterwards, and that is not reported yet
     return OperationFailed(
         name=operation.name,
         stage=failed.stage if failed else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import re
 import stat
@@ -15,7 +16,7 @@ import pytest
 
 from asteria_tui import events, last_failure
 from asteria_tui.config import load
-from asteria_tui.errors import AsteriaError, BusyError, ExitCode, ServerError
+from asteria_tui.errors import AsteriaError, BusyError, ExitCode, ServerError, TargetError
 from asteria_tui.operations.base import Context, Operation, in_thread, stage
 from asteria_tui.operations.down import Down
 from asteria_tui.operations.up import Up
@@ -272,6 +273,20 @@ async def test_an_error(session, seen, in_stage):
     assert (end.stage, end.model) == (("package", "echo") if in_stage else ("", None))
     assert end.crash_report == ""
     assert [one.status for one in session.state.stages] == (["failed"] if in_stage else [])
+
+
+async def test_another_error_after_a_failed_stage_is_none_of_that_stage(session, seen):
+    """Or nobody would report it."""
+
+    async def script(context: Context) -> None:
+        with contextlib.suppress(ServerError):
+            await raises(ServerError("no"), in_stage=True)(context)
+        raise TargetError("the server did not end")
+
+    assert await session.run(Scripted(script=script)) == ExitCode.TARGET
+    await seen.end()
+    [end] = seen.ends
+    assert (end.title, end.stage, end.model) == ("the server did not end", "", None)
 
 
 async def test_cancelled_before_it_began(session, seen):
