@@ -282,3 +282,15 @@ def test_up_takes_a_server_up_again_or_ends_it_whatever_was_lost(make_folder: Ma
     assert folder.java.pid != java
     assert not alive(java)
     folder.down()
+
+
+async def test_a_stop_that_is_interrupted_at_once_goes_to_its_end(stand_in: StandIn, tmp_path: Path):
+    target = stand_in.target(tmp_path)
+    record = await target.start([], ignore)
+    stopping = asyncio.ensure_future(target.stop(ignore))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert not record.process.is_alive
+    assert load_record(target.project) is None

@@ -147,15 +147,14 @@ class LocalTarget:
 
         What that is: docs/torchserve.md section 8.
         """
-        servers = await asyncio.to_thread(find_servers, self.directory, self._mark)
+        return await uninterrupted(self._end(emit))
+
+    async def _end(self, emit: Emit = lambda _: None) -> bool:
+        """Whether a server was running."""
+        record = self._record()
+        servers = await asyncio.to_thread(find_servers, self.directory, record.mark if record is not None else "")
         for server in servers:
             emit(ServerChanged(state="stopping", target="local", pid=server.pid))
-        await uninterrupted(self._end())
-        return bool(servers)
-
-    async def _end(self) -> None:
-        record = self._record()
-        servers = find_servers(self.directory, self._mark)
         traces = [trace_of(server) for server in servers]
         for server, trace in zip(servers, traces, strict=True):
             await self._stop_tree(server, trace.mark)
@@ -175,6 +174,7 @@ class LocalTarget:
                 forget_record(self.project)
         except OSError as error:
             raise TargetError("what the server left could not be removed", detail=error.strerror or "") from error
+        return bool(servers)
 
     async def _stop_tree(self, server: ProcessId | None, mark: str) -> None:
         if not await stop_tree(server, partial(leftovers, self.directory, mark)):
@@ -228,11 +228,6 @@ class LocalTarget:
     def _record(self) -> ServerRecord | None:
         record = load_record(self.project)
         return record if record is not None and record.target == "local" else None
-
-    @property
-    def _mark(self) -> str:
-        record = self._record()
-        return record.mark if record is not None else ""
 
     def _write_config(
         self, runtime: Runtime, record: ServerRecord, models: Sequence[ServedModel], temporary: Path, run: Path
