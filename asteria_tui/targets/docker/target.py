@@ -35,7 +35,6 @@ from asteria_tui.targets.docker.run import PROJECT_LABEL, RECORD_LABEL, Setup
 from asteria_tui.targets.docker.spec import LOGS, STOP_SECONDS
 from asteria_tui.targets.record import (
     ServerRecord,
-    adopt_record,
     fingerprint,
     forget_record,
     load_record,
@@ -168,7 +167,8 @@ class DockerTarget:
 
     def _write_console_to(self, record: ServerRecord | None, name: str) -> None:
         """Into the folder of the run itself; through the link that leads there nothing is written."""
-        self._console = name_in_run(record.run, name) if record is not None and record.run else f"server/logs/{name}"
+        is_known = record is not None and record.target == "docker" and record.run
+        self._console = name_in_run(record.run, name) if record is not None and is_known else f"server/logs/{name}"
 
     def _how_it_ended(self) -> str:
         """For who waits for the start: the console's end is the container's."""
@@ -193,20 +193,19 @@ class DockerTarget:
             if record is not None and record.container:
                 self._end = End(reason=f"the container {record.container} was removed from outside")
             return None
+        shares_logs = any(mount["Destination"] == str(LOGS) for mount in container.attrs["Mounts"])
+        self._write_console_to(record, CONSOLE_FILE if shares_logs else RECORDS_FILE)
         if not container.attrs["State"]["Running"]:
             self._end = self._end_of(client, container)
             console.copy(container, self.project.state_dir, self._console)
             return None
-        if not any(mount["Destination"] == str(LOGS) for mount in container.attrs["Mounts"]):
-            self._write_console_to(record, RECORDS_FILE)
+        if not shares_logs:
             console.copy(container, self.project.state_dir, self._console)
             self._follow(container)
         if record is None or record.target != "docker":
             found, record = record, msgspec.json.decode(container.labels[RECORD_LABEL], type=ServerRecord)
             if found is None:  # the state directory was removed; else it is that of a local server that ran since
                 save_record(self.project, record)
-        else:
-            adopt_record(self.project, record)
         return msgspec.structs.replace(record, container=container.name)
 
     def _end_of(self, client: DockerClient, container: Container) -> End:
