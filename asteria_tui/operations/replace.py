@@ -46,6 +46,8 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     is_beside: bool = False
     is_recorded: bool = True
     """Whether the server is the project's own."""
+    found: Model | None = None
+    """As the server described it when it was ready."""
 
     @property
     def loaded(self) -> LoadedModel:
@@ -62,17 +64,30 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
 
     async def accept(self) -> None:
         """It has proven itself: it takes the requests, and the old ones go when they have answered theirs."""
-        name = self.model.name
         if self.is_beside:
-            await self.server.client.set_default(name, self.model.version)
-            self._remember(self.loaded)
+            try:
+                await uninterrupted(self._take_over())
+            except asyncio.CancelledError:  # after it has taken over
+                await uninterrupted(self._end_old())
+                raise
             try:
                 await self.drain("predict")
             finally:
-                for version in self.old:
-                    await uninterrupted(self.server.client.unregister(name, version))
+                await uninterrupted(self._end_old())
         if self.is_recorded:
             keep(self.server.context, self.model)
+
+    async def _take_over(self) -> None:
+        try:
+            await self.server.client.set_default(self.model.name, self.model.version)
+        except AsteriaError:
+            await self.reject()
+            raise
+        self._remember(self.loaded)
+
+    async def _end_old(self) -> None:
+        for version in self.old:
+            await self.server.client.unregister(self.model.name, version)
 
     async def drain(self, during: Stage) -> None:
         await drain(
@@ -182,7 +197,7 @@ async def _loaded(replacement: Replacement) -> Replacement:
     begun = time.time()
     try:
         await register(server, model)
-        await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
+        found = await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
     except AsteriaError as error:
         explained = error
         if isinstance(error, ServerError) and error.cause is None:
@@ -193,7 +208,7 @@ async def _loaded(replacement: Replacement) -> Replacement:
     except asyncio.CancelledError:
         await replacement.reject(is_ready=False)
         raise
-    return replacement
+    return msgspec.structs.replace(replacement, found=found)
 
 
 async def register(server: ServerConnection, model: ServedModel) -> None:

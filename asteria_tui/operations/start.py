@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import msgspec
 
 from asteria_tui.archive import kept
-from asteria_tui.config import Project
-from asteria_tui.errors import ArchiveError, AsteriaError
+from asteria_tui.config import ModelSettings, Project
+from asteria_tui.errors import ArchiveError, AsteriaError, ServerError
 from asteria_tui.events import ModelsChanged, ServerChanged, StageProgressed, WarningRaised
 from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
 from asteria_tui.operations.checks import Plan, require
@@ -142,7 +142,9 @@ async def _start_former(context: Context, former: Former) -> ServerRecord:
     models = []
     with contextlib.ExitStack() as lent:
         for name, loaded in before.models.items():
-            served_with = settings_of(loaded, before.settings.models[name])
+            # A model of asteria.toml that was added while the server ran is not in the settings of its start.
+            known = before.settings.models.get(name) or context.project.settings.models.get(name, ModelSettings())
+            served_with = settings_of(loaded, known)
             try:
                 file = lent.enter_context(kept.in_store(project, name, loaded.file, loaded.sha256))
             except ArchiveError as error:
@@ -164,6 +166,9 @@ async def _start_former(context: Context, former: Former) -> ServerRecord:
     async with there.client(record) as client:
         server = ServerConnection(there, client, open_watch(there))
         for model in models:
-            await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
+            try:
+                await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
+            except ServerError as error:
+                context.emit(WarningRaised(text=f"{model.name} of before is not ready: {error.title}"))
         context.emit(ModelsChanged(models=tuple(await client.models())))
     return record

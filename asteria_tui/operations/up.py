@@ -116,15 +116,14 @@ async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) 
             raise ServerError("the server ended", detail=server.context.target.describe_end())
         replacement = None
         if is_new:
-            found = await _first_ready(server, model, record.started_at)
+            found: Model | None = await _first_ready(server, model, record.started_at)
         else:
-            served = await _served(server, record, model)
-            report.unchanged = served is not None
-            if served is None:
+            found = await _served(server, record, model)
+            report.unchanged = found is not None
+            if found is None:
                 replacement = await load(server, model)
-                served = (await server.client.describe(model.name, model.version))[0]
-            found = served
-        report.summary = plural(found.ready_workers, "worker")
+                found = replacement.found
+        report.summary = plural(found.ready_workers, "worker") if found else ""
         return replacement
 
 

@@ -12,6 +12,7 @@ from asteria_tui.errors import InferenceError, ServerError
 from asteria_tui.events import Predicted, WarningRaised
 from asteria_tui.operations import drain
 from asteria_tui.operations.restart import Restart
+from asteria_tui.operations.start import Former, start_again
 from asteria_tui.operations.up import Up
 from asteria_tui.targets.record import load_record
 from asteria_tui.targets.target import Vitals
@@ -68,6 +69,35 @@ async def test_another_version_that_does_not_start_leaves_the_old_one_alone(serv
     served.server.broken["echo"] = "KeyError: 'threshold'"
     await served.fail(Up(), ServerError, "KeyError: 'threshold', handler.py:2 in initialize")
     assert list(served.server.models["echo"]) == ["1.0"]
+
+
+async def test_another_version_that_cannot_become_the_default_goes(served):
+    before = load_record(served.project)
+    served.settings(VERSION_2)
+    served.server.replies["PUT /models/echo/2.0/set-default"] = lambda _: error(500, "InternalServerException", "no")
+    await served.fail(Up(), ServerError)
+    assert list(served.server.models["echo"]) == ["1.0"]
+    assert load_record(served.project) == before
+
+
+async def test_an_interruption_while_it_becomes_the_default_ends_the_old_one(served):
+    served.settings(VERSION_2)
+    begun = asyncio.Event()
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        del served.server.replies["PUT /models/echo/2.0/set-default"]
+        begun.set()
+        await asyncio.sleep(0.01)
+        return await served.server.transport.handle_async_request(request)
+
+    served.server.replies["PUT /models/echo/2.0/set-default"] = slow
+    running = asyncio.ensure_future(served.run(Up()))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert list(served.server.models["echo"]) == ["2.0"]
+    assert load_record(served.project).models["echo"].version == "2.0"
 
 
 async def test_where_memory_is_known_to_be_short_the_old_version_goes_first(served):
@@ -218,6 +248,24 @@ async def test_an_old_server_that_does_not_start_either_is_said_to_be_gone(serve
     await served.fail(Restart(), ServerError, "KeyError")
     assert served.one(WarningRaised).text == "the server of before does not start again either: no memory"
     assert served.state.server.state == "stopped"
+
+
+async def test_a_model_that_was_added_while_the_old_server_ran_is_served_again_too(served, former):
+    served.settings(ECHO + '[models.other]\nhandler = "other.py"\n')
+    served.write("other.py", OTHER)
+    await served.up()
+    before = load_record(served.project).models
+    served.server.broken["other"] = "KeyError: 'threshold'"
+    served.server.good.clear()
+    served.server.good.add(before["echo"].sha256)
+    served.server.stop()
+    await start_again(served.context, Former(target=former, record=load_record(served.project)), "no memory")
+    assert load_record(served.project).models == before
+    assert before.keys() == {"echo", "other"}
+    not_ready, again = served.all(WarningRaised)[-2:]
+    assert not_ready.text.startswith("other of before is not ready: KeyError")
+    assert again.text.startswith("the server of before was started again")
+    assert served.state.server.state == "running"
 
 
 async def test_requests_are_waited_for_a_bounded_time(served, monkeypatch):
