@@ -46,6 +46,11 @@ def open_regular(path: Path) -> io.BufferedReader:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError:  # a NUL, or a character that no name can hold
         raise OSError(errno.EINVAL, "no file has such a name", str(path)) from None
+    return as_regular(descriptor, path)
+
+
+def as_regular(descriptor: int, path: Path) -> io.BufferedReader:
+    """The open file, to be read; raises OSError for what is no regular file."""
     try:
         _refuse_other_kinds(os.fstat(descriptor).st_mode, path)
     except OSError:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import IO
 
+from asteria_tui.bounds import as_regular, read_at_most
 from asteria_tui.errors import ConfigError
 from asteria_tui.files import PARTIAL, write_atomically
 
@@ -47,14 +48,8 @@ def write_file(root: Path, name: str, data: bytes) -> None:
 def read_file(root: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
     with _parent(root, name) as folder, _no_link(root / name):
         descriptor = os.open(PurePath(name).name, os.O_RDONLY | _AS_FILE, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _refusal(root / name, "is no regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise _refusal(root / name, f"has more than {max_bytes:,} bytes")
-    return data
+    with as_regular(descriptor, root / name) as file:
+        return read_at_most(file, max_bytes, root / name)
 
 
 def open_file(root: Path, name: str, *, is_appended: bool = False) -> IO[bytes]:

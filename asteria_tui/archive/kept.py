@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asteria_tui.archive.files import sha256_of
+from asteria_tui.archive.files import remove_abandoned, sha256_of
 from asteria_tui.archive.stores import copy
 from asteria_tui.config import Project
 from asteria_tui.errors import ArchiveError
-from asteria_tui.state_dir import make_dir
+from asteria_tui.state_dir import make_dir, remove
 
 KEPT = 3
 """Of each model. One that still lies in a store on the same disk takes no space: it is the same file."""
@@ -27,12 +28,21 @@ def keep(project: Project, name: str, file: Path, sha256: str) -> None:
     try:
         kept.unlink(missing_ok=True)  # a link, which a copy would follow
         make_dir(project.state_dir, f"archives/{name}")
+        remove_abandoned(directory)
         _link(file, kept)
         others = (other for other in directory.glob("*.mar") if other != kept)
         for old in sorted(others, key=lambda other: other.stat().st_mtime, reverse=True)[KEPT - 1 :]:
             old.unlink()
     except OSError as error:
         raise ArchiveError(f"cannot keep {file} in {directory}", detail=error.strerror or str(error)) from error
+
+
+def forget_others(project: Project, names: Container[str]) -> None:
+    """Removes what is kept of all models but those."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(project.state_dir / "archives"):  # noqa: PTH208 no path leads to it for sure
+            if name not in names:
+                remove(project.state_dir, f"archives/{name}")
 
 
 def is_kept(project: Project, name: str, sha256: str) -> bool:

@@ -30,7 +30,6 @@ class PossiblePath(click.Path):
 
 
 PATH = PossiblePath(path_type=Path)
-MAYBE_EMPTY = click.IntRange(min=0)
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:

@@ -1,7 +1,7 @@
 """The sources of the models as they are on disk, each time one of their files changes.
 
 Only the parent folders of files that archives are built from are watched, never `.asteria`, `.git` or a virtual
-environment. watchfiles is for sources only: on a log it costs 29 % of a core (docs/performance.md section E).
+environment. watchfiles is for sources only: on a log it costs 29 % of a core (docs/performance.md section F).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNWATCHED_EVERY = 1.0
 IGNORED = frozenset({".asteria", ".git", ".hg", "site-packages", "node_modules", "__pycache__"})
 
 Stats = tuple[tuple[str, int, int, int], ...]
-"""Path, size, time and inode of each file: when none differs, neither does what they hold."""
+"""Path, size, time and inode of each file, and of the archive in the store: where none differs, no hash does."""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -86,10 +86,11 @@ def _look_at(project: Project, name: str, settings: ModelSettings, before: _Know
         files, error = _files(project, name, settings), ""
     except AsteriaError as wrong:
         files, error = before.files if before else _named(project, settings), wrong.title
-    stats = _stats(files)
+    of_files = _stats(files)
+    stats = of_files + _stats([project.primary_store / f"{name}.mar"])
     if before is not None and before.stats == stats and before.state.error == error:
         return before
-    newest = max(stats, key=lambda stat: stat[2], default=None)
+    newest = max(of_files, key=lambda stat: stat[2], default=None)
     state = SourceState(
         model=name,
         sha256="" if error else _sha256(project, name, settings),

@@ -24,8 +24,7 @@ class InFlight:
 
     def __init__(self, logs: Path) -> None:
         file = logs / RECORDS_FILE
-        self.has_log = file.is_file()
-        self._tail = Tail(file, max(1, file.stat().st_size - LOOK_BACK) if self.has_log else 0)
+        self._tail = Tail(file, max(1, file.stat().st_size - LOOK_BACK) if file.is_file() else 0)
         self._busy: set[str] = set()
         self.answered: collections.Counter[str] = collections.Counter()
         """By the id of a worker: how often it was seen to end what it worked on."""

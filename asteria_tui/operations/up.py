@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
+from asteria_tui.archive import kept
 from asteria_tui.config import Archiver, ModelSettings
 from asteria_tui.errors import AsteriaError, ServerError
 from asteria_tui.events import Lane, Model, ModelsChanged
@@ -17,7 +18,7 @@ from asteria_tui.operations.predict import smoke_test
 from asteria_tui.operations.ready import wait_ready, with_oom_reason
 from asteria_tui.operations.replace import Replacement, end_retries, keep, load, remember, unload
 from asteria_tui.operations.start import Started, start_again, start_server
-from asteria_tui.targets.record import LoadedModel, ServerRecord
+from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.wording import plural
 
@@ -55,6 +56,8 @@ async def up(
         if started.before is not None and any(started.before.is_good(context.project, name) for name, _ in failures):
             await _take_back(context, started, first.title)
         raise first
+    record = load_record(context.project)
+    kept.forget_others(context.project, {*context.project.settings.models, *(record.models if record else ())})
 
 
 async def _take_back(context: Context, started: Started, reason: str) -> None:

@@ -67,6 +67,22 @@ def test_the_last_few_of_each_model(project):
     assert kept.is_kept(project, "m", sha256)
 
 
+def test_nothing_of_a_model_that_is_gone_or_of_a_killed_run(project, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    sha256 = store(project, b"one")
+    archives = project.state_dir / "archives"
+    (archives / "gone").mkdir()
+    (archives / "gone" / "0.mar").write_bytes(b"old")
+    (archives / "link").symlink_to(elsewhere)
+    (archives / "m" / ".0.mar.01234567.partial").write_bytes(b"half")
+    kept.forget_others(project, {"m"})
+    store(project, b"two")
+    assert names(archives) == ["m"]
+    assert f"{sha256}.mar" in names(archives / "m")
+    assert not [name for name in names(archives / "m") if name.endswith("partial")]
+    assert elsewhere.is_dir()
+
+
 def test_one_that_was_changed_or_is_not_there_is_refused(project):
     old = store(project, b"one")
     (project.primary_store / "m.mar").write_bytes(b"in place")  # so what is kept has changed too
