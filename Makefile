@@ -20,7 +20,7 @@ check: .venv-check/dev ## format, lint, types, import contracts and every test w
 	@$(call static,.venv-check/bin,asteria_tui)
 	@$(call quick_tests,.venv-check/bin)
 
-test: .venv/dev ## everything that proves the project, on a real TorchServe
+test: .venv/dev ## every check and test, on a real TorchServe
 	@$(call static,.venv/bin,)
 	@$(call quick_tests,.venv/bin)
 	@.venv/bin/python -m pytest -m '$(OTHER_TESTS)'

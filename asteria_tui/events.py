@@ -124,10 +124,10 @@ class Cause(Record, frozen=True, kw_only=True):
     @property
     def headline(self) -> str:
         """`ValueError: boom, handler/my_handler.py:41 in initialize`, always one line."""
-        said = ": ".join(filter(None, (self.exception, " ".join(self.message.split()))))
+        what = ": ".join(filter(None, (self.exception, " ".join(self.message.split()))))
         if self.frame is None:
-            return said
-        return f"{said}, {self.frame.file}:{self.frame.line} in {self.frame.function}"
+            return what
+        return f"{what}, {self.frame.file}:{self.frame.line} in {self.frame.function}"
 
 
 class LogRecord(Record, frozen=True, kw_only=True, gc=False):

@@ -222,7 +222,7 @@ class PortOwner(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.pid is None:
-            return f"port {self.port} is taken, the system does not tell by whom"
+            return f"port {self.port} is taken, the system does not report by whom"
         return f"port {self.port} is taken by {self.program} (pid {self.pid})"
 
 

@@ -1,4 +1,4 @@
-"""Archives that have proven themselves, kept by hash: what is loaded again when a successor fails."""
+"""Archives that have passed their smoke test, kept by hash: what is loaded again when a successor fails."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Renderer:
         self._clear_progress()
         if self.names_models:
             self.say(self.style.dim(f"   {event.model}:"))
-        # The answer itself: to a pipe or a file as it is, to a terminal made harmless.
+        # The answer itself: to a pipe or a file as it is, to a terminal sanitized.
         print_value(sanitize(event.body) if isinstance(event.body, str) and sys.stdout.isatty() else event.body)
 
     def _transient(self, text: str) -> None:
@@ -141,7 +141,7 @@ def print_value(value: object) -> None:
 
 
 def print_text(text: str) -> None:
-    """Lines with words of others in them, made harmless wherever they go."""
+    """Lines with words of others in them, sanitized wherever they go."""
     print_value(sanitize(text))
 
 

@@ -36,7 +36,7 @@ _TEMPLATES = 4096
 _GIANT = 1 << 20
 """Bytes of so many lines that one of them must be long: it is cut before it is decoded."""
 _SURELY_SHORT = LINE_LIMIT // 8
-# Without these, ASCII text in JSON holds no control character and no token: there is nothing to make harmless.
+# Without these, ASCII text in JSON holds no control character and no token: there is nothing to sanitize.
 _HARMFUL = re.compile(rb"\\[ubrf]|\x7f|Bearer ")
 _PID = re.compile(r"\[PID\]([0-9]{1,9})$")
 _END_OF_TIME = 253_402_300_800_000
@@ -189,7 +189,7 @@ class Parser:
 
     def _json(self, line: bytes) -> LogRecord | None:
         is_cut = len(line) > LINE_LIMIT
-        parsed = self._parsed(_mended(line) if is_cut else line)
+        parsed = self._parsed(_repaired(line) if is_cut else line)
         if parsed is None:
             return None
         if is_cut:
@@ -211,7 +211,7 @@ class Parser:
         return self._build(at, line.l, line.th, line.lg, text if is_plain else sanitize(text))
 
     def _build(self, at: float | None, level: str, thread: str, logger: str, text: str) -> LogRecord:
-        """A record of harmless `text`."""
+        """A record of sanitized `text`."""
         like = self._templates.get((thread, logger)) or self._learn(thread, logger)
         if like.worker is not None and text.startswith("[PID]") and (match := _PID.match(text)):
             self._pids[like.worker] = int(match[1])
@@ -282,7 +282,7 @@ def _whole_second(text: str, zone: dt.tzinfo | None) -> float | None:
         return None
 
 
-def _mended(line: bytes) -> bytes:
+def _repaired(line: bytes) -> bytes:
     """The first bytes of a long JSON line, closed again so that it still parses."""
     head = line[:LINE_LIMIT].decode(errors="ignore")
     head = re.sub(r"\\(?:u[0-9a-fA-F]{0,3})?$", "", head) if not re.search(r"(?:^|[^\\])(?:\\\\)+$", head) else head

@@ -1,4 +1,4 @@
-"""Text of a log made harmless: nothing of it can move the cursor, set a title, hide other text or show a token."""
+"""Text of a log, sanitized: nothing of it can move the cursor, set a title, hide other text or show a token."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ async def locked(project: Project, emit: Emit) -> AsyncIterator[None]:
             emit(WarningRaised(text=f"waiting for another asteria-tui (pid {holder if holder.isdecimal() else '?'})"))
 
         await lock(file, waiting)
-        with contextlib.suppress(OSError):  # a full disk: who waits is not told for whom
+        with contextlib.suppress(OSError):  # a full disk: who waits does not learn for whom
             file.truncate(0)
             file.seek(0)  # whoever waited has read it
             file.write(str(os.getpid()).encode())

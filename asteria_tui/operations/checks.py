@@ -119,8 +119,8 @@ async def check_properties(plan: Plan) -> str:
             int(properties[name])
         except ValueError:
             raise ConfigError(
-                f"{name} must be a whole number, not {properties[name]!r}",
-                detail="TorchServe ends at its start where it is none",
+                f"{name} must be an integer, not {properties[name]!r}",
+                detail="TorchServe does not start with it",
                 hint=f"change {name} under [server.properties] in asteria.toml",
             ) from None
     return f"{len(properties)} set" if properties else "none set"
@@ -215,7 +215,7 @@ def require_room(place: Path, needed: int, what: str) -> int:
         raise TargetError(
             f"the disk of {place} is full",
             detail=f"{size(free)} are free, {what} may take {size(needed)}",
-            hint=f"free some space there; `du -sh {place}` tells what is in it",
+            hint=f"free some space there; `du -sh {place}` shows what is in it",
         )
     return free
 

@@ -43,7 +43,7 @@ async def drain(
     emit = server.context.emit
     which = f"{name} {', '.join(versions)}"
     begun = time.time()
-    told = 0.0
+    reported = 0.0
     in_flight = InFlight(server.context.project.logs_dir) if has_log else None
     first: int | None = None
     while (waited := time.time() - begun) < MAX_DRAIN:
@@ -57,8 +57,8 @@ async def drain(
         if takes_new and waited >= MAX_WAIT_FOR_GAP and answered >= first:
             emit(WarningRaised(text=f"requests to {which} go on coming, and some are lost", hint=LOSSLESS))
             return
-        if waited - told >= 1:
-            told = waited
+        if waited - reported >= 1:
+            reported = waited
             text = f"waiting for requests to {which}"
             emit(StageProgressed(stage=stage, model=name, text=text, done=waited, total=MAX_DRAIN, unit="s"))
         await asyncio.sleep(POLL)

@@ -146,8 +146,8 @@ async def _error(
     asked = f"POST {prediction_path(name)}"
     if not answer.type and answer.status != TOO_LARGE:
         # No error type of TorchServe's: the handler chose this answer itself.
-        said = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
-        return InferenceError(f"the model answered {answer.status}", detail=str(said), hint="fix the payload")
+        reason = answer.body.get("error", answer.body) if isinstance(answer.body, dict) else answer.body
+        return InferenceError(f"the model answered {answer.status}", detail=str(reason), hint="fix the payload")
     error = error_of(answer, asked)
     if answer.type == "ServiceUnavailableException":
         return await explain_503(server, name, error)

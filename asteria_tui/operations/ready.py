@@ -34,7 +34,7 @@ async def wait_ready(server: ServerConnection, name: str, version: str, since: f
     What failed before `since` (seconds since the epoch) is fixed by now, or another matter.
     """
     begun = time.monotonic()
-    described = told = 0.0
+    described = reported = 0.0
     while True:
         cause = latest(server.watch.rows(), name, since, "load", "start")
         if cause is not None:
@@ -50,8 +50,8 @@ async def wait_ready(server: ServerConnection, name: str, version: str, since: f
                 f"no worker of {name} was ready within {timeout:.0f} s",
                 hint="`asteria-tui logs` shows how far it came; startup_timeout in asteria.toml gives it longer",
             )
-        if waited - told >= 1:
-            told = waited
+        if waited - reported >= 1:
+            reported = waited
             server.context.emit(
                 StageProgressed(
                     stage="ready", model=name, text="waiting for a worker", done=waited, total=timeout, unit="s"
@@ -83,7 +83,7 @@ async def with_log_cause(
 
 
 async def with_oom_reason(server: ServerConnection, error: AsteriaError, since: float) -> AsteriaError:
-    """The same failure, told by the memory limit that a process was killed for since then: no log names it."""
+    """The same failure, explained by the memory limit that a process was killed for since then: no log names it."""
     target = server.context.target
     record = await target.find()
     vitals = await target.vitals(record) if record is not None else None
@@ -190,6 +190,6 @@ async def explain_503(server: ServerConnection, name: str, error: AsteriaError) 
         return ServerError(
             f"{name} has no worker",
             detail=error.detail,
-            hint=f"`asteria-tui models scale {name} 1` starts one, `asteria-tui up` makes all well",
+            hint=f"`asteria-tui models scale {name} 1` starts one, `asteria-tui up` loads it again",
         )
     return error

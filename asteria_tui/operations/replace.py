@@ -1,4 +1,4 @@
-"""A model gives up its place only when its successor has proven itself.
+"""A model gives up its place only when its successor has passed its smoke test.
 
 Another version is loaded beside the old one, tested, made the default, and only then the old one goes. TorchServe holds
 a version once (docs/torchserve.md section 2), so the same version, or a second one where memory is short, is loaded in
@@ -63,7 +63,7 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
             raise
 
     async def accept(self) -> None:
-        """It has proven itself: it takes the requests, and the old ones go when they have answered theirs."""
+        """It has passed its smoke test: it takes the requests, and the old ones go when they have answered theirs."""
         if self.is_beside:
             try:
                 await uninterrupted(self._take_over())
@@ -114,7 +114,7 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
             # TorchServe would start a broken worker again for five minutes (docs/torchserve.md section 6).
             await end_retries(self.server, self.model)
         if self.is_beside:
-            self._warn(f"{name} {', '.join(self.old)} serves on")
+            self._warn(f"{name} {', '.join(self.old)} is still served")
         elif self.before is not None and is_kept:
             self._remember(_wanted(self.before))
             try:
@@ -252,7 +252,7 @@ def _wanted(model: LoadedModel) -> LoadedModel:
 
 
 def keep(context: Context, model: ServedModel) -> None:
-    """Keeps the archive of a model that has proven itself, for the day when its successor does not."""
+    """Keeps the archive of a model that has passed its smoke test, for the day when its successor does not."""
     try:
         kept.keep(context.project, model.name, context.project.primary_store / model.file, model.sha256)
     except ArchiveError as error:
@@ -286,5 +286,5 @@ async def _fits_beside(
 
 
 def _is_out_of_memory(error: AsteriaError) -> bool:
-    told = f"{error.title} {error.detail} {error.cause.exception if error.cause else ''}".lower()
-    return any(word in told for word in ("out of memory", "outofmemory", "memoryerror", "memory limit"))
+    text = f"{error.title} {error.detail} {error.cause.exception if error.cause else ''}".lower()
+    return any(word in text for word in ("out of memory", "outofmemory", "memoryerror", "memory limit"))

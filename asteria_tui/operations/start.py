@@ -40,7 +40,7 @@ class Former(msgspec.Struct, frozen=True, kw_only=True):
     record: ServerRecord
 
     def is_good(self, project: Project, name: str) -> bool:
-        """Whether it served an archive of that model that had proven itself."""
+        """Whether it served an archive of that model that had passed its smoke test."""
         loaded = self.record.models.get(name)
         return loaded is not None and kept.is_kept(project, name, loaded.sha256)
 
@@ -72,15 +72,15 @@ async def start_again(context: Context, former: Former, reason: str) -> None:
     """The server of before with the settings and archives of before, unless it runs still; says which."""
     if await former.target.find() is not None:
         return
-    text = f"the settings of before are started again, because {reason}"
+    text = f"the server is started again with its previous settings, because {reason}"
     context.emit(StageProgressed(stage="start", text=text))
     try:
         record = await _start_former(context, former)
     except AsteriaError as error:
-        context.emit(WarningRaised(text=f"the server of before does not start again either: {error.title}"))
+        context.emit(WarningRaised(text=f"the previous server does not start again either: {error.title}"))
         context.emit(ServerChanged(state="stopped"))
         return
-    context.emit(WarningRaised(text=f"the server of before was started again, with its own settings: {reason}"))
+    context.emit(WarningRaised(text=f"the previous server was started again, with its own settings: {reason}"))
     context.emit(server_running(record))
 
 
@@ -169,6 +169,6 @@ async def _start_former(context: Context, former: Former) -> ServerRecord:
             try:
                 await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
             except ServerError as error:
-                context.emit(WarningRaised(text=f"{model.name} of before is not ready: {error.title}"))
+                context.emit(WarningRaised(text=f"{model.name} of the previous server is not ready: {error.title}"))
         context.emit(ModelsChanged(models=tuple(await client.models())))
     return record

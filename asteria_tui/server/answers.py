@@ -108,7 +108,7 @@ _BY_MESSAGE = {
     "Failed to save model": ErrorRule(
         ServerError,
         "the server cannot unpack the archive",
-        "it is cut off or damaged: `asteria-tui inspect` tells",
+        "it is cut off or damaged: `asteria-tui inspect` checks it",
     ),
     "Relative path is not allowed": ErrorRule(ConfigError, "an archive is named by its file name in the store alone"),
     "does not match any allowed URL": ErrorRule(
@@ -133,9 +133,9 @@ _BY_STATUS = {
 
 def error_of(answer: Answer, asked: str) -> AsteriaError:
     """The error that `answer` is; `asked` says what for, such as `POST /predictions/m`."""
-    meaning = (
-        next((told for part, told in _BY_MESSAGE.items() if part in answer.message), None)
+    rule = (
+        next((rule for part, rule in _BY_MESSAGE.items() if part in answer.message), None)
         or _BY_TYPE.get(answer.type)
         or _BY_STATUS.get(answer.status, ErrorRule(ServerError, f"the server answered {answer.status}"))
     )
-    return meaning.error(meaning.title, detail=f"{asked}: {answer.status} {answer.message}".rstrip(), hint=meaning.hint)
+    return rule.error(rule.title, detail=f"{asked}: {answer.status} {answer.message}".rstrip(), hint=rule.hint)

@@ -236,7 +236,7 @@ class Client:
             raise failure(
                 f"no answer within {timeout:.0f} s",
                 detail=asked,
-                hint="`asteria-tui status` tells whether a worker is ready and how many requests wait",
+                hint="`asteria-tui status` shows whether a worker is ready and how many requests wait",
             ) from error
         except httpx.ConnectError as error:
             raise ServerError(
@@ -247,7 +247,7 @@ class Client:
             raise ServerError(
                 "the server ended the connection without an answer",
                 detail=f"{asked}: {reason}",
-                hint="`asteria-tui status` tells whether it still runs",
+                hint="`asteria-tui status` shows whether it still runs",
             ) from error
         if content is None:
             raise failure(f"the answer is larger than {limit // MIB} MiB", detail=asked)

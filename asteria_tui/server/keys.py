@@ -46,7 +46,7 @@ def parse_key_file(content: bytes) -> dict[KeyKind, Key]:
         raise TokenError("key_file.json is not what TorchServe writes") from None
     for key in keys.values():
         if not _TOKEN.fullmatch(key.token):
-            raise TokenError(f"the {key.kind} key of key_file.json is no token that a request could carry")
+            raise TokenError(f"the {key.kind} key of key_file.json is not a valid token")
     if not keys:
         raise TokenError("key_file.json holds no key")
     return keys

@@ -24,8 +24,6 @@ MAX_BYTES = 16 * MIB
 FATAL = re.compile(
     r"^(?:Caused by: )?((?:java|io)\.[\w.]*(?:Exception|Error): .*|Invalid configuration: .*)$", re.MULTILINE
 )
-
-
 # After which nothing comes any more, though Java may live on.
 HOPELESS = re.compile(
     rb"Failed to bind to address|No space left on device|java\.lang\.OutOfMemoryError|^Invalid configuration: ",
@@ -33,7 +31,7 @@ HOPELESS = re.compile(
 )
 HOPELESS_TIMEOUT = 5.0
 """Seconds that Java has for ending by itself then."""
-LEAST_SPACE = 4096
+MIN_SPACE = 4096
 """Bytes without which the console cannot say anything either."""
 
 
@@ -45,7 +43,7 @@ async def until_started(console: Path, ended: Callable[[], str], emit: Emit) -> 
     Raises:
         TargetError: it ended, does not open its ports, or cannot write its log.
     """
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     hopeless_at: float | None = None
     while STARTED not in (text := read(console)):
         if end := ended():
@@ -67,8 +65,8 @@ async def until_started(console: Path, ended: Callable[[], str], emit: Emit) -> 
             raise TargetError(
                 f"TorchServe did not open its ports within {START_TIMEOUT:.0f} s", detail=console_tail(console)
             )
-        if now - told >= 1:
-            told = now
+        if now - reported >= 1:
+            reported = now
             _check_space(console.parent)
             emit(StageProgressed(stage="start", text="waiting for Java", done=now - begun, unit="s"))
         await asyncio.sleep(POLL)
@@ -82,7 +80,7 @@ def _own(console: Path) -> Path:
 def _check_space(logs: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         found = os.statvfs(logs)
-        if found.f_bavail * found.f_frsize < LEAST_SPACE:
+        if found.f_bavail * found.f_frsize < MIN_SPACE:
             raise TargetError(
                 f"the disk of {logs} is full", detail="TorchServe cannot write its log", hint="free some space there"
             )

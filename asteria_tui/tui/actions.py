@@ -161,7 +161,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="details", keys="enter", label="details", group="Server", owner="pipeline",
-        help="Show the failure whole: its traceback, the log around it, and the way to the source line.",
+        help="Show all of the failure: its traceback, the log around it, and the way to the source line.",
     ),
     Action(
         id="send", keys="r", label="send", group="Request", command="predict", why_not=_can_send,
@@ -331,7 +331,7 @@ def keys_page() -> str:
     lines = [
         "# Keys",
         "",
-        "Made from the table of actions by `python -m asteria_tui.tui.actions`; a test proves that it is current.",
+        "Made from the table of actions by `python -m asteria_tui.tui.actions`; a test checks that it is current.",
         "",
         "To change a key, name the action by its id in `~/.config/asteria-tui/settings.toml` (or below",
         "`$XDG_CONFIG_HOME`); several keys stand with commas between them, written as here or by",
@@ -357,7 +357,7 @@ def keys_page() -> str:
         "",
         "In the log: `up` `down` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
         "the ends. `right` `left` or `space` unfold and fold a traceback, `enter` on it opens your source at its line",
-        "in the editor; on any other record it shows that whole. The mouse selects, clicks and scrolls everywhere.",
+        "in the editor; on any other record it shows all of that. The mouse selects, clicks and scrolls everywhere.",
         "",
     ]
     return "\n".join(lines)

@@ -332,8 +332,8 @@ class AsteriaApp(Host):
     # -- the world outside --------------------------------------------------------------------------------------
 
     def complain(self, title: str, detail: str = "") -> None:
-        told, title = show_controls(detail or title), show_controls(title) if detail else ""
-        self.notify(told, title=title, severity="error", timeout=6, markup=False)
+        text, title = show_controls(detail or title), show_controls(title) if detail else ""
+        self.notify(text, title=title, severity="error", timeout=6, markup=False)
 
     def copy(self, text: str) -> str:
         """To the clipboard through the terminal (OSC 52) and to a file, for terminals that do not take it."""

@@ -42,7 +42,7 @@ def cause_text(cause: Cause, advice: str, around: Sequence[LogRecord]) -> Conten
 
 
 def record_text(record: LogRecord) -> Content:
-    told = {
+    fields = {
         "time": absolute(record.time),
         "level": record.level,
         "thread": record.thread,
@@ -52,7 +52,7 @@ def record_text(record: LogRecord) -> Content:
         "pid": record.pid,
     }
     head: list[Part] = []
-    for name, value in told.items():
+    for name, value in fields.items():
         if value:
             head += [(f"{name:<8}", "$foreground 60%"), f"{value}\n"]
     return Content.assemble(*head, "\n", record.text)
@@ -109,10 +109,10 @@ def status_line(project: Project, context: ActionContext, width: int) -> Content
     if context.workflow:
         right = [Content.styled(f"◌ {context.workflow}", "$accent"), f" {context.keys['stop']} cancels"]
     end = Content.assemble(*right)
-    told = [part for part in left if part]
-    while told and len(" · ".join(told)) + 16 + end.cell_length > width:
-        told.pop()
-    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(told), "$foreground 60%"))
+    shown = [part for part in left if part]
+    while shown and len(" · ".join(shown)) + 16 + end.cell_length > width:
+        shown.pop()
+    begin = Content.assemble(("asteria-tui", "bold $accent"), ("   " + " · ".join(shown), "$foreground 60%"))
     return Content.assemble(begin, " " * max(1, width - begin.cell_length - end.cell_length), end)
 
 
@@ -126,6 +126,6 @@ def help_text(panel: str, purpose: str, keys: dict[str, str], width: int) -> Con
         for action in ACTIONS:
             if action.group == group:
                 lines = textwrap.wrap(action.help, max(20, width - KEYS_WIDTH - 2))
-                told = f"\n{' ' * (KEYS_WIDTH + 2)}".join(lines)
-                parts += [(f"  {keys_of(action, keys):<{KEYS_WIDTH}}", "$accent"), f"{told}\n"]
+                text = f"\n{' ' * (KEYS_WIDTH + 2)}".join(lines)
+                parts += [(f"  {keys_of(action, keys):<{KEYS_WIDTH}}", "$accent"), f"{text}\n"]
     return Content.assemble(*parts)

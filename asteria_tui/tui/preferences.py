@@ -100,14 +100,14 @@ def load_ui_state(project: Project) -> UiState:
     try:
         content = read_file(project.state_dir, FILE, MAX_REMEMBERED)
         check_depth(content.decode())
-        told = msgspec.json.decode(content, type=dict[str, Any])
+        values = msgspec.json.decode(content, type=dict[str, Any])
     except (OSError, ValueError):
         return UiState()
     kept = {}
     for field in msgspec.structs.fields(UiState):
         # One by one: another version may have meant something else by a name.
         with contextlib.suppress(KeyError, msgspec.ValidationError):
-            kept[field.name] = msgspec.convert(told[field.name], field.type)
+            kept[field.name] = msgspec.convert(values[field.name], field.type)
     return UiState(**kept)
 
 

@@ -38,7 +38,7 @@ SERVER_GLYPHS: dict[ServerState, tuple[str, str]] = {
 
 
 def pipeline(state: State) -> list[Row]:
-    """A row for each stage of the last workflow; where none ran, what can be told from the server alone."""
+    """A row for each stage of the last workflow; where none ran, what is known from the server alone."""
     ran = {(stage.stage, stage.model): stage for stage in state.stages}
     found = _found(state)
     several = len({stage.model for stage in state.stages if stage.model}) > 1
@@ -63,19 +63,19 @@ def _failure_without_row(state: State) -> Row | None:
 
 
 def _found(state: State) -> dict[str, str]:
-    """What a server that was already there proves."""
+    """What is known of a server that was already there."""
     server = state.server
     if server.state not in {"running", "unwell"}:
         return {}
-    told = {"start": f"pid {server.pid}" if server.pid else server.inference}
+    found = {"start": f"pid {server.pid}" if server.pid else server.inference}
     if state.models and state.is_ready:
-        told["ready"] = wording.plural(workers(state.models)[0], "worker")
+        found["ready"] = wording.plural(workers(state.models)[0], "worker")
     if state.keys:
-        told["keys"] = wording.plural(len(state.keys), "key")
+        found["keys"] = wording.plural(len(state.keys), "key")
     last = state.predictions[-1] if state.predictions else None
     if last and last.is_good and server.started_at and last.at > server.started_at:
-        told["predict"] = wording.short(last.body, ANSWER_WIDTH)
-    return told
+        found["predict"] = wording.short(last.body, ANSWER_WIDTH)
+    return found
 
 
 def _row(stage: StageState, *, with_model: bool) -> Row:

@@ -83,7 +83,7 @@ def other_program() -> Iterator[tuple[str, int]]:
 
 SETTINGS = {
     "a Java option": ('[server]\njava_options = ["-Xnonsense"]\n', 3, "Unrecognized option: -Xnonsense"),
-    "a property": ('[server.properties]\njob_queue_size = "many"\n', 2, "job_queue_size must be a whole number"),
+    "a property": ('[server.properties]\njob_queue_size = "many"\n', 2, "job_queue_size must be an integer"),
     "missing weights": ('[models.other]\nhandler = "handler.py"\nserialized_file = "w.pt"\n', 1, "w.pt does not exist"),
 }
 
@@ -311,7 +311,7 @@ def test_another_version_under_load_loses_no_request(healthy: Folder):
         healthy.write("handler.py", RAISES)
         healthy.write("asteria.toml", ECHO_PROJECT.replace("[models.echo]", '[models.echo]\n    version = "2.0"'))
         done = healthy.run("up", "--json", code=4)
-        assert done.one("noticed")["text"] == "echo 1.0 serves on"
+        assert done.one("noticed")["text"] == "echo 1.0 is still served"
         healthy.write("handler.py", ECHO)
         done = healthy.run("up", "--json")
         assert (done.one("predicted")["version"], done.all("noticed")) == ("2.0", [])

@@ -186,7 +186,7 @@ def test_nobody_is_named_where_no_owner_was_found():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert str(port_owner(port)) == f"port {port} is taken by {psutil.Process().name()} (pid {os.getpid()})"
-    assert "the system does not tell by whom" in str(PortOwner(1))
+    assert "the system does not report by whom" in str(PortOwner(1))
 
 
 async def test_who_took_the_port_in_the_last_moment_is_named(stand_in: StandIn, tmp_path: Path):

@@ -42,7 +42,7 @@ async def test_its_exit_code_is_that_of_the_first_that_fails(rig):
 @pytest.mark.parametrize("name", ["job_queue_size", "max_request_size"])
 async def test_a_property_that_torchserve_would_end_at(rig, name):
     rig.settings(ECHO + f'[server.properties]\n{name} = "1e6"\n')
-    failure = await rig.fail(Up(), ConfigError, f"{name} must be a whole number, not '1e6'")
+    failure = await rig.fail(Up(), ConfigError, f"{name} must be an integer, not '1e6'")
     assert "[server.properties]" in failure.hint
     assert "start" not in rig.target.calls
 

@@ -60,7 +60,7 @@ async def test_another_version_that_fails_its_sample_leaves_the_old_one_alone(se
     served.server.replies["POST /predictions/echo/2.0"] = refuse
     await served.fail(Up(), InferenceError)
     assert changes(served) == ["POST /models", "POST /predictions/echo/2.0", "DELETE /models/echo/2.0"]
-    assert served.one(WarningRaised).text == "echo 1.0 serves on"
+    assert served.one(WarningRaised).text == "echo 1.0 is still served"
     assert load_record(served.project) == before
 
 
@@ -246,7 +246,7 @@ async def test_an_old_server_that_does_not_start_either_is_said_to_be_gone(serve
     former.fails["start"] = ServerError("no memory")
     served.server.broken["echo"] = "KeyError: 'threshold'"
     await served.fail(Restart(), ServerError, "KeyError")
-    assert served.one(WarningRaised).text == "the server of before does not start again either: no memory"
+    assert served.one(WarningRaised).text == "the previous server does not start again either: no memory"
     assert served.state.server.state == "stopped"
 
 
@@ -263,8 +263,8 @@ async def test_a_model_that_was_added_while_the_old_server_ran_is_served_again_t
     assert load_record(served.project).models == before
     assert before.keys() == {"echo", "other"}
     not_ready, again = served.all(WarningRaised)[-2:]
-    assert not_ready.text.startswith("other of before is not ready: KeyError")
-    assert again.text.startswith("the server of before was started again")
+    assert not_ready.text.startswith("other of the previous server is not ready: KeyError")
+    assert again.text.startswith("the previous server was started again")
     assert served.state.server.state == "running"
 
 

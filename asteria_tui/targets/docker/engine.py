@@ -137,7 +137,7 @@ def talking(doing: str) -> Iterator[None]:
         raise TargetError(
             f"{doing}: the Docker engine does not answer",
             detail=str(error),
-            hint="is it still running? `docker info` tells",
+            hint="is it still running? `docker info` shows it",
         ) from error
 
 

@@ -168,18 +168,18 @@ def pull(client: DockerClient, tag: str, progress: Callable[[BuildProgress], Non
     from docker.errors import APIError
 
     name, _, version = tag.rpartition(":") if ":" in tag.rpartition("/")[2] else (tag, "", "latest")
-    said = ""
+    reason = ""
     try:
         for line in client.api.pull(name, tag=version, stream=True, decode=True):
-            said = str(line.get("error", said))
+            reason = str(line.get("error", reason))
             if "status" in line:
                 progress(_pulled(line))
     except APIError as error:
-        said = str(error.explanation or error)
-    if said:
+        reason = str(error.explanation or error)
+    if reason:
         raise TargetError(
             f"the image {tag} is neither here nor to be had",
-            detail=said,
+            detail=reason,
             hint="image under [docker] in asteria.toml names it; `asteria-tui image build` builds one of that name",
         )
 

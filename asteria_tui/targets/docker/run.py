@@ -156,15 +156,19 @@ _REFUSALS = (
         'memory = "2g" under [docker] in asteria.toml',
     ),
     (r"no space left on device", "the engine's disk is full", "`docker system df` shows by what"),
-    (r"[Ii]nvalid container name", "the container's name is none", "container under [docker] in asteria.toml names it"),
+    (
+        r"[Ii]nvalid container name",
+        "the container's name is not valid",
+        "container under [docker] in asteria.toml names it",
+    ),
 )
 
 
-def _refusal(said: str) -> TargetError:
+def _refusal(reason: str) -> TargetError:
     for pattern, title, hint in _REFUSALS:
-        if re.search(pattern, said):
-            return TargetError(title, detail=said, hint=hint)
-    return TargetError("the Docker engine refused to start the container", detail=said)
+        if re.search(pattern, reason):
+            return TargetError(title, detail=reason, hint=hint)
+    return TargetError("the Docker engine refused to start the container", detail=reason)
 
 
 def _layout(client: DockerClient, tag: str) -> Layout:
@@ -180,7 +184,7 @@ def _check_memory(memory: str) -> None:
         parse_bytes(memory)
     except DockerException as error:
         raise ConfigError(
-            f"{memory!r} is no amount of memory", hint='memory = "2g" under [docker] in asteria.toml'
+            f"{memory!r} is not a valid amount of memory", hint='memory = "2g" under [docker] in asteria.toml'
         ) from error
 
 

@@ -53,14 +53,14 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     is_ours: bool = True
     store: PurePosixPath = STORE
-    said: str = ""
+    note: str = ""
     """What its user should know; empty for our own."""
 
 
 OFFICIAL_LAYOUT = Layout(
     is_ours=False,
     store=OFFICIAL_STORE,
-    said="is laid out like the official TorchServe image, whose own command switches token authorization off,"
+    note="is laid out like the official TorchServe image, whose own command switches token authorization off,"
     f" listens on every address and stays up when the server is dead; its store is {OFFICIAL_STORE}",
 )
 
@@ -77,7 +77,7 @@ def layout_of(config: Mapping[str, Any], *, is_ours: bool) -> Layout:
     words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
     if any("dockerd-entrypoint.sh" in word for word in words):
         return OFFICIAL_LAYOUT
-    return Layout(is_ours=False, said="was not built by asteria-tui")
+    return Layout(is_ours=False, note="was not built by asteria-tui")
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,9 +86,9 @@ class DockerTarget:
             # Cut short, the thread would go on and start a container that nobody ends.
             setup = await self._to_its_end(lambda client: self._start(client, models, image))
             emit(CommandRan(command=setup.spec.command_line()))
-            if setup.spec.layout.said:
+            if setup.spec.layout.note:
                 emit(
-                    WarningRaised(text=f"{image} {setup.spec.layout.said}; asteria-tui starts TorchServe itself in it")
+                    WarningRaised(text=f"{image} {setup.spec.layout.note}; asteria-tui starts TorchServe itself in it")
                 )
             await until_started(self._console_file, self._how_it_ended, emit)
             record = msgspec.structs.replace(setup.record, was_open=True)

@@ -20,7 +20,7 @@ FAILURE_LINES = 4
 class PipelinePanel(TextPanel):
     HELP = (
         "From your sources to an answer: the archive is packaged, copied to the stores, the server started, the "
-        "worker waited for, the keys read, a sample sent. A red stage says the root cause, the line of your file, "
+        "worker waited for, the keys read, a sample sent. A red stage shows the root cause, the line of your file, "
         "and what to press."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pipeline")]
@@ -86,10 +86,10 @@ def _one_line(rows: list[Row], width: int) -> Content:
     failed = next((row for row in rows if row.failure), None)
     parts: list[Content | str] = []
     for row in rows:
-        told = row.name if failed is None or row is failed or width > 100 else ""  # noqa: PLR2004 columns
+        label = row.name if failed is None or row is failed or width > 100 else ""  # noqa: PLR2004 columns
         name_style = "$foreground 60%" if row.status == "idle" else ""
         parts += [
-            Content.assemble((pres.GLYPHS[row.status], pres.STYLES[row.status]), (f" {told}".rstrip(), name_style)),
+            Content.assemble((pres.GLYPHS[row.status], pres.STYLES[row.status]), (f" {label}".rstrip(), name_style)),
             "  ",
         ]
         if row is failed and row.failure:

@@ -260,15 +260,15 @@ def _outcome(state: State, last: Predicted | None, payload_sha256: str, width: i
     if last is None:
         return Content.styled(f"no answer yet: {keys['send']} sends", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
-    told = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
+    shown = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
     if state.is_of_older_code(last):
-        told += " · of older code"
+        shown += " · of older code"
     if not last.is_of(payload_sha256):
-        told += " · of another payload"
-    room = width - len(told) - 6
+        shown += " · of another payload"
+    room = width - len(shown) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
-    gap = " " * max(1, width - 3 - len(told) - len(bars))
-    return Content.assemble((str(last.status), f"bold {style}"), told, gap, (bars, "$foreground 60%"))
+    gap = " " * max(1, width - 3 - len(shown) - len(bars))
+    return Content.assemble((str(last.status), f"bold {style}"), shown, gap, (bars, "$foreground 60%"))
 
 
 def _answer(last: Predicted | None, keys: KeyNames) -> Content:

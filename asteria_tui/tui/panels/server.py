@@ -44,8 +44,8 @@ def strip(state: State, width: int, keys: KeyNames) -> Content:
     expiring = [key for key in state.keys if key.expires_at is not None]
     if expiring:
         parts.append(f"keys {pres.key_time(min(key.expires_at or 0.0 for key in expiring))}")
-    told = server.reason or " · ".join(parts)
-    return _cut(Content.assemble(heading(server), "  ", (told, "$text-error" if server.reason else "")), width)
+    shown = server.reason or " · ".join(parts)
+    return _cut(Content.assemble(heading(server), "  ", (shown, "$text-error" if server.reason else "")), width)
 
 
 def _lines(state: State, width: int, keys: KeyNames) -> list[Content]:

@@ -164,7 +164,7 @@ def test_a_store_that_the_container_cannot_read(make_docker_folder: MakeDockerFo
 
 def test_memory_that_is_no_amount(make_docker_folder: MakeDockerFolder):
     failed = failure(make_docker_folder(ASTERIA_DOCKER_MEMORY="plenty"), "up", code=2)
-    assert failed["title"] == "'plenty' is no amount of memory"
+    assert failed["title"] == "'plenty' is not a valid amount of memory"
 
 
 def test_killed_stopped_paused_and_removed_behind_our_back(make_docker_folder: MakeDockerFolder):

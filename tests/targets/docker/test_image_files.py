@@ -133,7 +133,7 @@ def test_health_of_a_model_whose_name_begins_like_a_renewal(key_file, monkeypatc
 def test_health_tells_what_the_server_refused(key_file, monkeypatch):
     write_keys(key_file, 2999)
     monkeypatch.setattr(healthcheck, "management_token", lambda _: "wrong")
-    assert healthcheck.main().startswith("the management API said 400: ")
+    assert healthcheck.main().startswith("the management API answered 400: ")
 
 
 def test_health_without_a_server(tmp_path, monkeypatch):

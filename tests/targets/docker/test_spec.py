@@ -48,7 +48,7 @@ def spec(**changes):
 def test_layout_of_an_image(config, is_ours, store, said):
     layout = layout_of(config, is_ours=is_ours)
     assert (layout.is_ours, layout.store) == (is_ours, store)
-    assert said in layout.said
+    assert said in layout.note
 
 
 def test_layout_by_name():

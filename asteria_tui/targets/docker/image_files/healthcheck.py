@@ -80,7 +80,7 @@ def main() -> str:
             description for name in names for description in get(f"{management}/models/{part(name)}/all", token)
         ]
     except urllib.error.HTTPError as error:
-        return f"the management API said {error.code}: {error.read()[:200].decode(errors='replace')}"
+        return f"the management API answered {error.code}: {error.read()[:200].decode(errors='replace')}"
     except (OSError, ValueError, KeyError) as error:
         return f"the management API did not answer: {error}"
     return complaint(described)
