@@ -94,7 +94,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         """The sources that are newer than what the server has loaded of them."""
         served = {model.name: model.sha256 for model in self.models if model.sha256}
         return tuple(
-            source for name, source in self.sources.items() if name in served and served[name] != source.sha256
+            source
+            for name, source in self.sources.items()
+            if name in served and (source.error or source.sha256 not in {"", served[name]})
         )
 
     def is_of_older_code(self, answer: Predicted) -> bool:

@@ -10,6 +10,7 @@ from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import key_names
 from asteria_tui.tui.editor import editor_command
 from asteria_tui.tui.panels.pipeline import _lines, _one_line
+from asteria_tui.tui.panels.server import _lines as server_lines
 from asteria_tui.tui.panels.server import strip
 from asteria_tui.tui.widgets.sparkline import sparkline
 from tests.tui.conftest import FAILED, NOW, RUNNING
@@ -48,6 +49,14 @@ def test_a_server_that_was_there_before_the_screen_proves_its_stages():
     rows = {row.name: row for row in pres.pipeline(_after(*found))}
     assert [name for name, row in rows.items() if row.status == "done"] == ["start", "ready", "keys", "predict"]
     assert rows["predict"].text == "score 0.0312"
+
+
+def test_a_model_of_older_code_is_marked():
+    loaded = events.Model(name="m", version="1.0", sha256="old")
+    state = _after(events.ServerChanged(state="running"), events.ModelsChanged(models=(loaded,)))
+    assert not any("older code" in line.plain for line in server_lines(state, 40, KEYS))
+    state = reduce(state, events.SourcesChanged(sources=(events.SourceState(model="m", sha256="new"),)))
+    assert any(line.plain.startswith("m 1.0  older code") for line in server_lines(state, 40, KEYS))
 
 
 def test_progress_is_a_share_where_the_whole_is_known():

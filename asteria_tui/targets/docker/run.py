@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ import msgspec
 from asteria_tui.config import Project
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.logs.history import start_run
-from asteria_tui.state_dir import remove
+from asteria_tui.state_dir import make_dir, remove, write_file
 from asteria_tui.targets.docker import image
 from asteria_tui.targets.docker.spec import (
     CONFIG,
@@ -245,22 +244,20 @@ def _write_files(
     project: Project, models: Sequence[ServedModel], layout: Layout, user: tuple[int, int], logs: Path | None
 ) -> list[Mount]:
     """config.properties and log layout, the log directory if it is shared, and for another's image our launcher."""
-    files = server_dir(project) / FILES
-    remove(project.state_dir, f"server/{FILES}")
-    config = files / "config"
-    config.mkdir(parents=True)
+    inside, files = f"server/{FILES}", server_dir(project) / FILES
+    remove(project.state_dir, inside)
+    config = make_dir(project.state_dir, f"{inside}/config")
     text = properties(project.settings.server, PORTS, models, store=layout.store, bind="0.0.0.0")  # noqa: S104 published on loopback only
-    (config / PROPERTIES_FILE).write_text(text)
-    (config / LOG_LAYOUT_FILE).write_text(
-        log_layout(LOGS, LogDestination.FILE_AND_CONSOLE if logs else LogDestination.CONSOLE)
-    )
+    records = log_layout(LOGS, LogDestination.FILE_AND_CONSOLE if logs else LogDestination.CONSOLE)
+    write_file(project.state_dir, f"{inside}/config/{PROPERTIES_FILE}", text.encode())
+    write_file(project.state_dir, f"{inside}/config/{LOG_LAYOUT_FILE}", records.encode())
     mounts = [Mount(source=config.resolve(), target=CONFIG)]
     if logs is not None:
         if os.getuid() == 0:
             os.chown(logs, *user)
         mounts.append(Mount(source=logs.resolve(), target=LOGS, read_only=False))
     for target in () if layout.is_ours else (LAUNCHER, HEALTH_CHECK):
-        shutil.copyfile(image.IMAGE_FILES / target.name, files / target.name)
+        write_file(project.state_dir, f"{inside}/{target.name}", (image.IMAGE_FILES / target.name).read_bytes())
         mounts.append(Mount(source=(files / target.name).resolve(), target=target))
     # `.asteria` itself is private, so these may be open to the container's user whatever our umask is.
     for path in (files, *files.rglob("*")):

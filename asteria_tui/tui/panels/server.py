@@ -69,8 +69,9 @@ def _lines(state: State, width: int, keys: KeyNames) -> list[Content]:
     usage = "   ".join(_usage(server))
     if usage or server.pid:
         lines.append(_both(Content(usage), f"pid {server.pid}" if server.pid else "", width))
+    outdated = {source.model for source in state.outdated()}
     for model in state.models:
-        lines += _model_lines(model, width)
+        lines += _model_lines(model, width, is_outdated=model.name in outdated)
     lines += [_key_line(key, width) for key in state.keys]
     return lines
 
@@ -84,9 +85,10 @@ def _usage(server: ServerChanged) -> list[str]:
     return usage
 
 
-def _model_lines(model: Model, width: int) -> list[Content]:
+def _model_lines(model: Model, width: int, *, is_outdated: bool) -> list[Content]:
     queue = f"queue {model.pending_requests}"
-    name = Content.assemble((f"{model.name}", "bold"), f" {model.version}")
+    note = "  older code" if is_outdated else ""
+    name = Content.assemble((f"{model.name}", "bold"), f" {model.version}", (note, "$text-warning"))
     if not model.workers:
         return [_both(name + Content.styled("  no worker", "$text-error"), queue, width)]
     return [_both(name, queue, width), *(line for worker in model.workers for line in _worker_lines(worker, width))]
