@@ -11,7 +11,7 @@ import msgspec
 
 from asteria_tui.archive import kept
 from asteria_tui.config import ModelSettings, Project
-from asteria_tui.errors import ArchiveError, AsteriaError, ServerError
+from asteria_tui.errors import ArchiveError, AsteriaError
 from asteria_tui.events import ModelsChanged, ServerChanged, StageProgressed, WarningRaised
 from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
 from asteria_tui.operations.checks import Plan, require
@@ -75,13 +75,11 @@ async def start_again(context: Context, former: Former, reason: str) -> None:
     text = f"the server is started again with its previous settings, because {reason}"
     context.emit(StageProgressed(stage="start", text=text))
     try:
-        record = await _start_former(context, former)
+        await _start_former(context, former)
     except AsteriaError as error:
         context.emit(WarningRaised(text=f"the previous server does not start again either: {error.title}"))
-        context.emit(ServerChanged(state="stopped"))
         return
     context.emit(WarningRaised(text=f"the previous server was started again, with its own settings: {reason}"))
-    context.emit(server_running(record))
 
 
 async def _running(context: Context) -> Former | None:
@@ -131,7 +129,7 @@ async def _replaced(context: Context, former: Former | None, models: Sequence[Se
         raise
 
 
-async def _start_former(context: Context, former: Former) -> ServerRecord:
+async def _start_former(context: Context, former: Former) -> None:
     """At the same addresses; raises AsteriaError. What an archive of before can't be had for is not served."""
     before = former.record
     ports = {f"{name}_port": port for name, port in before.ports.items().items()}
@@ -153,7 +151,11 @@ async def _start_former(context: Context, former: Former) -> ServerRecord:
             models.append(
                 ServedModel(name=name, version=loaded.version, file=file, sha256=loaded.sha256, settings=served_with)
             )
-        record = await target.start(models, context.emit)
+        try:
+            record = await target.start(models, context.emit)
+        except (AsteriaError, asyncio.CancelledError):
+            context.emit(ServerChanged(state="stopped"))
+            raise
     # Archives are read when they are registered, which is before the ports open (docs/torchserve.md section 6).
     record = msgspec.structs.replace(
         record,
@@ -162,13 +164,14 @@ async def _start_former(context: Context, former: Former) -> ServerRecord:
         models={model.name: before.models[model.name] for model in models},
     )
     save_record(project, record)
+    context.emit(server_running(record))
     there = msgspec.structs.replace(context, project=project, target=target)
     async with there.client(record) as client:
         server = ServerConnection(there, client, open_watch(there))
         for model in models:
             try:
                 await wait_ready(server, model.name, model.version, begun, model.settings.startup_timeout)
-            except ServerError as error:
+            except AsteriaError as error:
                 context.emit(WarningRaised(text=f"{model.name} of the previous server is not ready: {error.title}"))
-        context.emit(ModelsChanged(models=tuple(await client.models())))
-    return record
+        with contextlib.suppress(AsteriaError):
+            context.emit(ModelsChanged(models=tuple(await client.models())))

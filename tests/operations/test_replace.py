@@ -242,6 +242,18 @@ async def test_a_restart_that_is_interrupted_too(served, former):
     assert served.server.is_running
 
 
+async def test_one_that_is_interrupted_again_while_the_old_one_starts_is_stopped(served, former):
+    former.may_start.clear()
+    before = Former(target=former, record=load_record(served.project))
+    served.server.stop()
+    running = asyncio.ensure_future(start_again(served.context, before, "no memory"))
+    await former.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert served.state.server.state == "stopped"
+
+
 async def test_an_old_server_that_does_not_start_either_is_said_to_be_gone(served, former):
     former.fails["start"] = ServerError("no memory")
     served.server.broken["echo"] = "KeyError: 'threshold'"
