@@ -86,7 +86,7 @@ def test_only_regular_files_of_a_bounded_size_are_read(root: Path, foreign: Path
     (root / "folder").mkdir()
     (root / "large").write_bytes(b"x" * 11)
     for name in ("link", "fifo", "folder", "large"):
-        with pytest.raises(OSError, match=f"{name} (is|has)"):
+        with pytest.raises(OSError, match=name):
             read_file(root, name, 10)
     assert read_file(root, "large", 11) == b"x" * 11
 
