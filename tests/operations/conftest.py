@@ -14,7 +14,7 @@ from asteria_tui.operations import ready
 from asteria_tui.operations.base import Context, Operation
 from asteria_tui.operations.up import Up
 from asteria_tui.state import State, reduce
-from tests.fake_server import FakeServer
+from tests.fake_server import PORTS, FakeServer
 from tests.fake_target import FakeTarget
 
 ECHO = '[models.echo]\nhandler = "handler.py"\nsamples = "samples"\n'
@@ -89,4 +89,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     # A log that is in memory does not lag behind an answer.
     monkeypatch.setattr(ready, "CAUSE_TIMEOUT", 0.05)
     monkeypatch.setattr(ready, "POLL", 0.001)
+    # Tests run side by side, and `up` looks whether the ports are free.
+    for name in PORTS.items():
+        monkeypatch.setenv(f"ASTERIA_SERVER_{name}_PORT".upper(), "0")
     return Rig(tmp_path)
