@@ -13,7 +13,7 @@ from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Emit, ServerChanged
 from asteria_tui.process import uninterrupted
 from asteria_tui.targets.record import ServerRecord, fingerprint, forget_record, load_record, new_record, save_record
-from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.server_config import Ports, ServedModel
 from asteria_tui.targets.target import ContainerStore, End, StoredArchive, Vitals
 from tests.fake_server import PORTS, FakeServer
 
@@ -43,6 +43,9 @@ class FakeTarget:
 
     async def preflight(self) -> None:
         self._called("preflight")
+
+    async def claim_ports(self, own: Ports | None) -> Ports:
+        return PORTS
 
     async def find(self) -> ServerRecord | None:
         return load_record(self.project) if self.server.is_running else None

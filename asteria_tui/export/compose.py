@@ -145,5 +145,10 @@ def to_yaml(value: dict[str, Any]) -> str:
     class Dumper(yaml.SafeDumper):
         """Quotes what is a number in YAML 1.2 alone, which Compose v2 reads."""
 
+    def string(dumper: Dumper, text: str) -> yaml.Node:
+        style = '"' if "\x85" in text else None  # a line break that PyYAML would write as it is, and fold to a blank
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    Dumper.add_representer(str, string)
     Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, first=None)
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)

@@ -20,10 +20,9 @@ from asteria_tui.config import ModelSettings, Project, TargetName
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, TargetError
 from asteria_tui.events import Checked, Stage
 from asteria_tui.operations.base import Context, Operation
-from asteria_tui.targets.ports import claim_ports
 from asteria_tui.targets.record import ServerRecord, load_record
 from asteria_tui.targets.registry import open_target
-from asteria_tui.targets.server_config import JAVA_OPTIONS, Ports
+from asteria_tui.targets.server_config import JAVA_OPTIONS
 from asteria_tui.wording import size
 
 ROOM = 4 * 2**20
@@ -128,7 +127,7 @@ async def check_properties(plan: Plan) -> str:
 
 async def check_ports(plan: Plan) -> str:
     own = plan.running.ports if plan.running else None
-    ports = claim_ports(Ports.wanted(plan.project.settings.server), own)
+    ports = await plan.context.target.claim_ports(own)
     return ", ".join(map(str, ports.items().values()))
 
 

@@ -42,17 +42,18 @@ async def drain(
     """
     emit = server.context.emit
     which = f"{name} {', '.join(versions)}"
-    begun = time.time()
+    begun = time.monotonic()
     reported = 0.0
     in_flight = InFlight(server.context.project.logs_dir) if has_log else None
     first: int | None = None
-    while (waited := time.time() - begun) < MAX_DRAIN:
+    while (waited := time.monotonic() - begun) < MAX_DRAIN:
         found = [one for one in await versions_of(server, name) if one.version in versions]
         if not any(one.is_ready for one in found):
             return  # nobody would answer
         requests, answered, arrived_at = _seen(name, found, in_flight)
         first = requests + answered if first is None else first
-        if not requests and time.time() - (arrived_at if takes_new else begun) >= QUIET + batch_delay:
+        silent = time.time() - arrived_at if takes_new else waited
+        if not requests and silent >= QUIET + batch_delay:
             return
         if takes_new and waited >= MAX_WAIT_FOR_GAP and answered >= first:
             emit(WarningRaised(text=f"requests to {which} go on coming, and some are lost", hint=LOSSLESS))

@@ -12,7 +12,7 @@ from asteria_tui.config import Project
 from asteria_tui.errors import ServerError
 from asteria_tui.events import Emit
 from asteria_tui.targets.record import ServerRecord
-from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.server_config import Ports, ServedModel
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +55,13 @@ class Target(Protocol):
 
     async def preflight(self) -> None:
         """Raises TargetError when nothing could be started here: no Java, no engine."""
+        ...
+
+    async def claim_ports(self, own: Ports | None) -> Ports:
+        """Those that a new server would have; raises TargetError naming who holds one.
+
+        `own` are those of the server whose place it takes.
+        """
         ...
 
     async def find(self) -> ServerRecord | None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from docker import DockerClient
 from docker.models.containers import Container
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asteria_tui.config import Project, settings_from
@@ -26,6 +26,7 @@ from tests.conftest import MakeFolder
 PATIENCE_SECONDS = 60
 
 
+@example("a\x85b")
 @given(st.text(st.characters(exclude_categories=("Cs",))) | st.integers() | st.booleans())
 def test_yaml_reads_what_was_written(value):
     written = {"one": value, "nested": {"many": [value, value], "deeper": {"last": value}}}

@@ -144,8 +144,10 @@ class ReplayedSession(Session):
 
 
 @pytest.fixture(autouse=True)
-def still_clock(monkeypatch):
-    monkeypatch.setattr("asteria_tui.wording.time.time", lambda: NOW)
+def still_clock(monkeypatch, request):
+    """But for a real server, which has a clock of its own."""
+    if not request.node.get_closest_marker("torchserve"):
+        monkeypatch.setattr("asteria_tui.wording.time.time", lambda: NOW)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield

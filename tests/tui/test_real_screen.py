@@ -73,8 +73,10 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
         assert "KeyError: 'limit'" in pipeline
         assert "handler.py:5 in initialize" in pipeline
 
-        await _until(pilot, lambda: app.workbench.logs.causes)
-        assert app.workbench.logs.causes.current[-1].frame.line == 5
+        await _until(pilot, lambda: app.workbench.logs.causes.older or app.workbench.logs.causes.current)
+        # Of the run that failed: since then the server of before runs again.
+        causes = app.workbench.logs.causes
+        assert [*causes.older, *causes.current][-1].frame.line == 5
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -96,17 +98,17 @@ async def test_a_handler_that_is_edited_makes_the_answer_one_of_older_code(folde
         served = session.state.models[0].sha256
         (folder / "new").write_text(HANDLER.replace("0.25", "0.75"))
         (folder / "new").replace(folder / "handler.py")
-        await _until(pilot, lambda: len(session.state.outdated()) == 1, seconds=2)
+        await _until(pilot, lambda: len(session.state.outdated()) == 1, seconds=20)
         [source] = session.state.outdated()
         assert (source.model, source.newest, source.error) == ("sample", "handler.py", "")
         assert source.sha256 != served
-        await _until(pilot, lambda: "of older code" in outcome(), seconds=2)
+        await _until(pilot, lambda: "of older code" in outcome(), seconds=20)
 
         # The new code is served by the next up, and its answer is of it.
         await pilot.press("u")
         await _until(pilot, lambda: not app.workflow and session.state.predictions[-1].body == {"score": 0.75})
         assert session.state.outdated() == ()
-        await _until(pilot, lambda: "of older code" not in outcome(), seconds=2)
+        await _until(pilot, lambda: "of older code" not in outcome(), seconds=20)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -84,7 +84,7 @@ def check(client: DockerClient, project: Project, models: Sequence[ServedModel],
     """
     _check_memory(project.settings.docker.memory)
     check_readable(_container_user(client), project.primary_store, [model.file for model in models])
-    _claim_ports(client, project, own)
+    claim_ports_on(client, project, own)
     _free_name(client, project)
 
 
@@ -94,7 +94,7 @@ def prepare(client: DockerClient, project: Project, models: Sequence[ServedModel
     shares_logs = _shares_users(client)
     user = _container_user(client)
     archives = [model.file for model in models]
-    ports = _claim_ports(client, project)
+    ports = claim_ports_on(client, project)
     name = _free_name(client, project)
     make_state_dir(project)
     logs = start_run(project.state_dir)
@@ -202,7 +202,8 @@ def _user() -> tuple[int, int]:
     return (os.getuid(), os.getgid()) if os.getuid() != 0 else (IMAGE_USER, IMAGE_USER)
 
 
-def _claim_ports(client: DockerClient, project: Project, own: Ports | None = None) -> Ports:
+def claim_ports_on(client: DockerClient, project: Project, own: Ports | None = None) -> Ports:
+    """Raises TargetError naming the container, or the program, that holds one; `own` are given back."""
     wanted = Ports.wanted(project.settings.server)
     names = {port: name for name, port in wanted.items().items() if port}
     taken = [

@@ -41,7 +41,7 @@ from asteria_tui.targets.record import (
     save_record,
     server_dir,
 )
-from asteria_tui.targets.server_config import ServedModel
+from asteria_tui.targets.server_config import Ports, ServedModel
 from asteria_tui.targets.target import ContainerStore, End, Vitals
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class DockerTarget:
 
     async def preflight(self) -> None:
         await self._in_thread(lambda _: None)
+
+    async def claim_ports(self, own: Ports | None) -> Ports:
+        return await self._in_thread(lambda client: run.claim_ports_on(client, self.project, own))
 
     async def find(self) -> ServerRecord | None:
         return await self._in_thread(self._find)

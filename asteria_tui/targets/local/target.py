@@ -75,6 +75,9 @@ class LocalTarget:
     async def preflight(self) -> None:
         await asyncio.to_thread(find_runtime, self.project)
 
+    async def claim_ports(self, own: Ports | None) -> Ports:
+        return claim_ports(Ports.wanted(self.project.settings.server), own)
+
     async def find(self) -> ServerRecord | None:
         record = self._record()
         mark = record.mark if record is not None else ""
@@ -94,13 +97,12 @@ class LocalTarget:
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         runtime = await asyncio.to_thread(find_runtime, self.project)
-        wanted = Ports.wanted(self.project.settings.server)
         running = await self.find()
         if running is not None:
-            claim_ports(wanted, own=running.ports)  # what can't be started again is not stopped
+            await self.claim_ports(running.ports)  # what can't be started again is not stopped
         # Also what is left of one that has ended, and may hold its ports yet.
         await self.stop(emit)
-        ports = claim_ports(wanted)
+        ports = await self.claim_ports(None)
         make_state_dir(self.project)
         record = new_record(self.project, ports, models, self.fingerprint())
         try:

@@ -26,12 +26,10 @@ from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_parts
 from asteria_tui.tui.panels.panel import Panel
-from asteria_tui.tui.widgets.json_editor import JsonEditor
+from asteria_tui.tui.widgets.json_editor import MAX_CHARACTERS, JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
 from asteria_tui.tui.widgets.text import Text
 
-MAX_EDITED = 200_000
-"""Bytes of a sample that the editor takes; a larger or binary one is sent as it is."""
 MAX_LINE = 50_000
 """Characters of a line that the editor takes: it wraps and colours whole lines at each key."""
 MAX_SHOWN = 100_000
@@ -146,7 +144,7 @@ class RequestPanel(Panel):
         except UnicodeDecodeError:
             text = ""
         self._type = type_of(path)
-        if not text or len(content) > MAX_EDITED or max(map(len, text.splitlines())) > MAX_LINE:
+        if not text or len(content) > MAX_CHARACTERS or max(map(len, text.splitlines())) > MAX_LINE:
             text, self._type = "", JSON_TYPE
             try:
                 self._file = (path, from_file(path, name))

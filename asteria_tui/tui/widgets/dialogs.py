@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_lowercase
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 from textual.app import ComposeResult
@@ -20,6 +20,8 @@ from asteria_tui.tui.actions import binding_of
 from asteria_tui.tui.host import Host
 from asteria_tui.tui.widgets.text import Text
 
+Result = TypeVar("Result")
+
 
 class Choice(msgspec.Struct, frozen=True):
     id: str
@@ -29,7 +31,14 @@ class Choice(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class ChoiceDialog(ModalScreen[str]):
+class Dialog(ModalScreen[Result]):
+    def answer(self, result: Result) -> None:
+        """Ends it; keys that come faster than it goes find it gone already."""
+        if self.is_current:
+            self.dismiss(result)
+
+
+class ChoiceDialog(Dialog[str]):
     """Asks for one of a few things; gives its id, or an empty text when the user backs out."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,15 +63,15 @@ class ChoiceDialog(ModalScreen[str]):
             yield OptionList(*(Option(_label(choice), id=choice.id) for choice in self.choices), compact=True)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option_id or "")
+        self.answer(event.option_id or "")
 
     def action_choose(self, letter: str) -> None:
         chosen = next((choice for choice in self.choices if choice.key == letter), None)
         if chosen is not None:
-            self.dismiss(chosen.id)
+            self.answer(chosen.id)
 
     def action_leave(self) -> None:
-        self.dismiss("")
+        self.answer("")
 
 
 def _label(choice: Choice) -> Content:
@@ -71,7 +80,7 @@ def _label(choice: Choice) -> Content:
     return key + Content(choice.label) + note
 
 
-class Reader(ModalScreen[str]):
+class Reader(Dialog[str]):
     """Shows a text as long as it takes; its keys open the source line, where it has one, and copy it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -114,7 +123,7 @@ class Reader(ModalScreen[str]):
 
     def action_open(self) -> None:
         if self.source:
-            self.dismiss("open")
+            self.answer("open")
 
     def action_leave(self) -> None:
-        self.dismiss("")
+        self.answer("")

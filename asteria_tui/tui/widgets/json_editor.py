@@ -10,8 +10,10 @@ import re
 
 from rich.style import Style
 from rich.text import Text
+from textual.events import Paste
 from textual.widgets import TextArea
 
+from asteria_tui import wording
 from asteria_tui.bounds import check_depth
 
 _TOKEN = re.compile(
@@ -19,6 +21,8 @@ _TOKEN = re.compile(
     r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
     r"|(?P<word>\b(?:true|false|null)\b)"
 )
+MAX_CHARACTERS = 200_000
+"""Of a text that the editor takes."""
 COLOURED_CHARACTERS = 20_000
 """Of one line; colouring a longer one would be felt at each key."""
 
@@ -39,6 +43,13 @@ class JsonEditor(TextArea):
 
     def on_blur(self) -> None:
         self.show_cursor = self.match_cursor_bracket = False
+
+    def on_paste(self, event: Paste) -> None:
+        """What would block the screen for seconds is refused; typed in pieces it may still be long."""
+        if len(event.text) > MAX_CHARACTERS:
+            event.prevent_default()
+            size = wording.size(len(event.text))
+            self.notify(f"{size} are too much for the editor: save it as a sample", severity="warning", timeout=4)
 
     def check(self) -> str:
         """Looks whether the text is JSON and returns what `error` says now."""

@@ -9,14 +9,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from asteria_tui.tui.actions import binding_of
+from asteria_tui.tui.widgets.dialogs import Dialog
 
 
-class Jump(ModalScreen[Widget | None]):
+class Jump(Dialog[Widget | None]):
     BINDINGS: ClassVar[list[BindingType]] = [binding_of("back", "leave"), binding_of("jump", "leave")]
 
     def __init__(self, targets: Sequence[Widget]) -> None:
@@ -32,7 +32,7 @@ class Jump(ModalScreen[Widget | None]):
     def on_key(self, event: Key) -> None:
         if event.character in self.targets:
             event.stop()
-            self.dismiss(self.targets[event.character])
+            self.answer(self.targets[event.character])
 
     def action_leave(self) -> None:
-        self.dismiss(None)
+        self.answer(None)

@@ -18,6 +18,14 @@ from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
 pytestmark = pytest.mark.docker
 
 CHANGED = 'def handle(data, context):\n    return ["changed"] * len(data or ())\n'
+RAISES = """
+class Handler:
+    def initialize(self, context):
+        raise KeyError("threshold")
+
+    def handle(self, data, context):
+        return data
+"""
 
 
 def test_up_ends_with_a_prediction_by_the_same_stages(docker_folder: DockerFolder):
@@ -143,3 +151,25 @@ def test_choosing_another_target_moves_the_server(make_docker_folder: MakeDocker
     assert not java.is_running()
     assert folder.run("status").out.startswith("running  docker")
     folder.down()
+
+
+def test_a_healthy_container_stays_until_its_successor_answers(docker_folder: DockerFolder):
+    before = docker_folder.container.id
+    toml = (docker_folder.path / "asteria.toml").read_text()
+    docker_folder.write("handler.py", RAISES)
+    done = docker_folder.run("up", "--json", code=4)
+    assert "last good archive again" in done.one("noticed")["text"]
+    docker_folder.write("handler.py", ECHO)
+    # Another version beside the old one.
+    (docker_folder.path / "asteria.toml").write_text(toml.replace("[models.echo]", '[models.echo]\nversion = "2.0"'))
+    assert docker_folder.run("up", "--json").one("predicted")["version"] == "2.0"
+    assert docker_folder.run("models").out == "echo 2.0  1 of 1 workers ready\n"
+    assert docker_folder.container.id == before
+    # What only a container finds out.
+    docker_folder.run("up", code=2, ASTERIA_DOCKER_MEMORY="much")
+    assert docker_folder.container.id == before
+    done = docker_folder.run("up", "--json", code=3, ASTERIA_SERVER_JAVA_OPTIONS="-Xnonsense")
+    assert "was started again" in done.one("noticed")["text"]
+    assert docker_folder.run("models").out == "echo 2.0  1 of 1 workers ready\n"
+    (docker_folder.path / "asteria.toml").write_text(toml)
+    docker_folder.run("up")
