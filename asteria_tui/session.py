@@ -173,6 +173,8 @@ class Session:
                 if operation.lane == "workflow":
                     await held.enter_async_context(locked(self.project, emit))
                 context = Context(self.project, self.target, emit, lambda: self.state, is_busy)
+                if operation.lane == "background":
+                    context = msgspec.structs.replace(context, log_changes=self.log_waker.reader().wait)
                 code = await operation.run(context) or ExitCode.DONE
         except asyncio.CancelledError:
             if operation.lane != "background":

@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -60,6 +60,8 @@ class Context(msgspec.Struct, frozen=True):
     """What is known at this moment."""
     is_busy: Callable[[], bool] = bool
     """Whether a workflow runs, so that whoever polls keeps quiet."""
+    log_changes: Callable[[float], Awaitable[object]] = asyncio.sleep
+    """Returns when the server wrote to its log, or after so many seconds."""
     transport: httpx.AsyncBaseTransport | None = None
     """How the server is reached, if not by TCP."""
 

@@ -18,7 +18,9 @@ from asteria_tui.targets.record import STATE_FILE, ServerRecord, server_dir
 from asteria_tui.targets.target import Vitals
 
 PERIOD = 2.0
-"""Seconds between two looks."""
+"""Seconds between two looks at a server that is silent."""
+PAUSE = 0.25
+"""Seconds between two looks at one that writes: what pours in is read in bulk."""
 ASK_EVERY = 60.0
 """Seconds after which the server is asked though its log tells nothing: it may hang."""
 MAX_READ = 1 << 20
@@ -29,10 +31,10 @@ TELLING = (b"WORKER_", b"POST /models", b"PUT /models", b"DELETE /models", b"GET
 
 
 class Monitor(Operation, frozen=True, kw_only=True):
-    """Looks at once, then every `PERIOD` until it is cancelled.
+    """Looks at once, then whenever the log changes and every `PERIOD`, until it is cancelled.
 
-    Process and key file are looked at each time. The models are asked for only when the log tells of something that
-    may have changed them: each question leaves lines in that log, and an idle server stays silent.
+    Process and key file are looked at every `PERIOD`. The models are asked for only when the log tells of something
+    that may have changed them: each question leaves lines in that log, and an idle server stays silent.
     """
 
     name: ClassVar[str] = "monitor"
@@ -42,14 +44,18 @@ class Monitor(Operation, frozen=True, kw_only=True):
     async def run(self, context: Context) -> None:
         usage, activity = ResourceUsage(), LogActivity()
         seen: tuple[int, ...] | None = None
+        sampled = -PERIOD
         while True:
             if not context.is_busy():
                 before, seen = seen, _signature(context)
-                if seen != before or (_is_up(context) and activity.has_news(context)):
+                has_news = activity.has_news(context)
+                if seen != before or (_is_up(context) and has_news):
                     await _refresh(context)
-                if _is_up(context):
+                if _is_up(context) and time.monotonic() - sampled >= PERIOD:
+                    sampled = time.monotonic()
                     await _sample_usage(context, usage)
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(PAUSE)
+            await context.log_changes(PERIOD)
 
 
 def _is_up(context: Context) -> bool:
@@ -104,7 +110,7 @@ class LogActivity:
                 new = log.read(MAX_READ)
             self._offset = size
         except OSError:
-            new = b""
+            self._offset, new = 0, b""
         now = time.monotonic()
         if any(word in new for word in TELLING) or now - self._asked_at > ASK_EVERY:
             self._asked_at = now

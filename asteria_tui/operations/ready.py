@@ -136,7 +136,10 @@ async def watch_answer(
                 detail=server.context.target.describe_end(),
                 hint="`asteria-tui up` starts it again",
             )
-        models = await server.client.describe(name)
+        try:
+            models = await server.client.describe(name)
+        except ServerError:
+            continue  # a server that is too busy to say so may answer all the same
         if asked is not None and all(model.version != asked.version for model in models):
             await _give_up(answer, name, asked)
             return

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asteria_tui.archive import scan as scan_module
+from asteria_tui.archive import budget
 from asteria_tui.archive.inspect import inspect
 from asteria_tui.archive.scan import scan
 from asteria_tui.errors import ArchiveError
@@ -122,7 +122,7 @@ def test_a_nest_of_archives_has_an_end(scanned):
 
 
 def test_a_flood_of_opcodes_has_an_end(scanned, monkeypatch):
-    monkeypatch.setattr(scan_module, "OPCODES", 10_000)
+    monkeypatch.setattr(budget, "OPCODES", 10_000)
     report = scanned({"flood.pkl": b"\x80\x04" + b"N" * 100_000 + EVIL})
     assert "more opcodes" in report.errors[0]
     assert not report.is_clean

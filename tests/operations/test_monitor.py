@@ -49,6 +49,7 @@ class World:
         self.is_busy = False
         self.context = Context(self.target.project, self.target, self.emit, lambda: self.state, lambda: self.is_busy)
         monkeypatch.setattr(room, "PERIOD", 0)
+        monkeypatch.setattr(room, "PAUSE", 0)
         monkeypatch.setattr(room, "check_status", self.look)
 
     def emit(self, event):
@@ -100,6 +101,27 @@ async def test_a_record_of_a_new_server_is_looked_at(world):
     save_record(world.target.project, RECORD)
     await world.turns()
     assert world.state.server.state == "running"
+
+
+async def test_it_looks_when_the_log_changes_not_only_when_its_time_has_come(world, monkeypatch):
+    monkeypatch.setattr(room, "PERIOD", 60)
+    changed = asyncio.Event()
+
+    async def log_changes(_seconds):
+        await changed.wait()
+        changed.clear()
+
+    context = msgspec.structs.replace(world.context, log_changes=log_changes)
+    task = asyncio.ensure_future(Monitor().run(context))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.questions == 1
+    world.log("W-9000 State change WORKER_MODEL_LOADED -> WORKER_STOPPED")
+    changed.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.questions == 2
+    task.cancel()
 
 
 def test_only_lines_that_tell_of_a_change_make_it_ask(world, monkeypatch):
