@@ -161,6 +161,10 @@ def _stage_started(state: State, event: events.StageStarted) -> State:
 
 
 def _stage_progressed(state: State, event: events.StageProgressed) -> State:
+    """What is done stays so: the server of before may be started again after the stage that failed."""
+    key = (event.stage, event.model)
+    if not any((stage.stage, stage.model) == key and stage.status == "running" for stage in state.stages):
+        return state
     return _change_stage(state, event, summary=event.text, done=event.done, total=event.total, unit=event.unit)
 
 

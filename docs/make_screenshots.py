@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import sysconfig
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +26,9 @@ ROOT = HERE.parent
 PARTS = ("asteria.toml", "handler", "model", "model_store")
 PROJECT = Path(tempfile.gettempdir()) / "anomaly"
 BROKEN = "        self.threshold = {}['threshold']\n"
-SITE_PACKAGES = sysconfig.get_path("purelib")
 FONT_FROM_OUTSIDE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """Textual names the address of a font; a picture of ours loads nothing."""
-LONGEST = 180.0
+MAX_SECONDS = 180.0
 """Seconds that one step may take."""
 
 
@@ -89,7 +88,7 @@ async def _act(pilot: Pilot[str], *keys: str) -> None:
 
 
 async def _until(pilot: Pilot[str], holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONGEST):
+    async with asyncio.timeout(MAX_SECONDS):
         while not holds():
             await pilot.pause(0.1)
 
@@ -98,7 +97,7 @@ def _save(app: AsteriaApp, name: str) -> None:
     app.clear_notifications()
     file = HERE / "screenshots" / f"{name}.svg"
     picture = app.export_screenshot(title="asteria-tui", simplify=True)
-    picture = picture.replace(SITE_PACKAGES.replace(" ", "&#160;"), ".venv/lib/python3.11/site-packages")
+    picture = picture.replace(sys.prefix.replace(" ", "&#160;"), ".venv")  # also where a line is cut
     file.write_text(FONT_FROM_OUTSIDE.sub("", picture))
     print(file.relative_to(ROOT))  # noqa: T201
 

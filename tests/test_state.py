@@ -90,6 +90,12 @@ def test_a_stage_that_never_began_shows_no_progress():
     assert after(events.StageProgressed(stage="package", text="waiting")).stages == ()
 
 
+def test_progress_changes_no_stage_that_is_done():
+    done = events.StageFinished(stage="start", summary="http://127.0.0.1:8080")
+    state = after(events.StageStarted(stage="start"), done)
+    assert reduce(state, events.StageProgressed(stage="start", text="waiting for Java")) is state
+
+
 def test_a_single_prediction_keeps_the_pipeline():
     state = after(
         started("a"),
