@@ -61,7 +61,7 @@ def test_what_a_handler_prints_is_no_sign(tmp_path):
 
 def test_when_the_last_request_came(tmp_path):
     in_flight = InFlight(tmp_path)
-    assert (in_flight.has_log, in_flight.arrived_at("echo")) == (False, 0.0)
+    assert in_flight.arrived_at("echo") == 0.0
     text = "ts_inference_requests_total.Count:1.0|#model_name:echo,model_version:default|#hostname:vm,timestamp:1"
     write(tmp_path, ("epollEventLoopGroup-3-2", text))
     in_flight.look()
