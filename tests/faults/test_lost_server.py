@@ -234,7 +234,7 @@ async def test_a_command_that_is_killed_right_after_java_started_loses_no_server
         with subprocess.Popen(  # noqa: ASYNC220
             [*COMMAND, "up"], cwd=folder.path, env=folder.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as command:
-            java = _child_of(command)
+            java = _child_of(command, folder.path / ".asteria/server/state.json")
             time.sleep(delays.uniform(0, 0.008))  # noqa: ASYNC251
             command.kill()
         # Between fork and exec it is no Java yet.
@@ -247,13 +247,14 @@ async def test_a_command_that_is_killed_right_after_java_started_loses_no_server
         assert folder.left_over() == []
 
 
-def _child_of(command: subprocess.Popen[bytes]) -> int:
-    """The first one, in the very moment that it is there."""
+def _child_of(command: subprocess.Popen[bytes], record: Path) -> int:
+    """The first one after the record was written, in the very moment that it is there; those before were checks."""
     file = Path(f"/proc/{command.pid}/task/{command.pid}/children")
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        for child in file.read_text().split():
-            return int(child)
+        if record.exists():
+            for child in file.read_text().split():
+                return int(child)
     raise AssertionError
 
 
