@@ -106,7 +106,8 @@ def test_the_server_is_found_again_without_its_state(docker_folder: DockerFolder
     state = docker_folder.path / ".asteria/server/state.json"
     kept = state.read_bytes()
     state.unlink()
-    assert docker_folder.run("status").out.startswith("running")
+    assert docker_folder.run("status").out.startswith("running")  # by the copy of the record
+    docker_folder.run("up")
     assert json.loads(state.read_bytes())["ports"] == json.loads(kept)["ports"]
     state.write_bytes(kept)
 
