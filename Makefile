@@ -39,8 +39,9 @@ define static
 	$(1)/ruff format --check . && $(1)/ruff check . && $(1)/mypy $(2)
 endef
 
+# Half of what these take is waiting for a screen to come to rest: more of them than there are cores.
 define quick_tests
-	$(1)/python -m pytest --numprocesses logical -m '$(QUICK_TESTS)'
+	$(1)/python -m pytest --numprocesses 4 -m '$(QUICK_TESTS)'
 endef
 
 # An environment is a folder; a file in it, named by the last of its extras, says that they are installed.

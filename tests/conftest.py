@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,14 +52,6 @@ def import_torchserve() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         return importlib.import_module("ts")
-
-
-def until(is_true: Callable[[], object], seconds: float = 60) -> None:
-    """Waits for something that has to come."""
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 class Done:

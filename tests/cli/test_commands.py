@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Folder, until
+from tests.conftest import Folder
+from tests.waiting import until
 
 
 def test_status_shows_a_ready_worker(shared: Folder):

@@ -7,7 +7,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 import uuid
 
 import httpx
@@ -22,8 +21,7 @@ from asteria_tui.config import Project, settings_from
 from asteria_tui.errors import ConfigError
 from asteria_tui.export.compose import HEADER, export, to_yaml
 from tests.conftest import MakeFolder
-
-PATIENCE_SECONDS = 60
+from tests.waiting import until
 
 
 @example("a\x85b")
@@ -107,7 +105,7 @@ def test_compose_up_serves_a_prediction(make_folder: MakeFolder, docker_engine: 
         subprocess.run([*compose, "up", "-d"], check=True, capture_output=True, timeout=120)
         container = docker_engine.containers.get(name)
         assert container.attrs["HostConfig"]["ReadonlyRootfs"]
-        assert predicted(container, ports["inference_port"]) == {"echo": 1}
+        assert until(lambda: predicted(container, ports["inference_port"])) == {"echo": 1}
         code, said = container.exec_run(["/home/venv/bin/python", "/home/model-server/healthcheck.py"])
         assert (code, said) == (0, b"")
     finally:
@@ -124,20 +122,17 @@ def free_ports() -> dict[str, int]:
 
 
 def predicted(container: Container, port: int) -> object:
-    """The first answer, with the token that the container wrote."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        code, content = container.exec_run(["cat", "key_file.json"])
-        if code == 0 and content:
-            token = json.loads(content)["inference"]["key"]
-            with contextlib.suppress(httpx.TransportError):
-                answer = httpx.post(
-                    f"http://127.0.0.1:{port}/predictions/echo",
-                    json=1,
-                    headers={"Authorization": f"Bearer {token}"},
-                    timeout=PATIENCE_SECONDS,
-                )
-                if answer.status_code == 200:
-                    return answer.json()
-        time.sleep(0.2)
-    return container.logs().decode()
+    """The answer to the token that the container wrote; nothing before there is one."""
+    code, content = container.exec_run(["cat", "key_file.json"])
+    if code == 0 and content:
+        token = json.loads(content)["inference"]["key"]
+        with contextlib.suppress(httpx.TransportError):
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/predictions/echo",
+                json=1,
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=60,
+            )
+            if answer.status_code == 200:
+                return answer.json()
+    return None

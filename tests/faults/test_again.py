@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ECHO, Folder, MakeFolder, until
+from tests.conftest import ECHO, Folder, MakeFolder
 from tests.faults.test_server import RAISES
+from tests.waiting import until
 
 pytestmark = pytest.mark.torchserve
 

@@ -21,7 +21,8 @@ from asteria_tui.operations import drain
 from asteria_tui.operations.up import Up
 from asteria_tui.projects import open_project
 from asteria_tui.session import Session
-from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder, until
+from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder
+from tests.waiting import until
 
 pytestmark = pytest.mark.torchserve
 

@@ -27,8 +27,9 @@ from asteria_tui.targets.local.target import LocalTarget
 from asteria_tui.targets.record import load_record, new_record, save_record
 from asteria_tui.targets.server_config import Ports
 from asteria_tui.targets.target import LostServerError
-from tests.conftest import COMMAND, Folder, MakeFolder, until
+from tests.conftest import COMMAND, Folder, MakeFolder
 from tests.faults.stand_in import StandIn, alive, ignore, run
+from tests.waiting import until
 
 # A server outlives the command that started it, and here that is us.
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
@@ -250,12 +251,8 @@ async def test_a_command_that_is_killed_right_after_java_started_loses_no_server
 def _child_of(command: subprocess.Popen[bytes], record: Path) -> int:
     """The first one after the record was written, in the very moment that it is there; those before were checks."""
     file = Path(f"/proc/{command.pid}/task/{command.pid}/children")
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if record.exists():
-            for child in file.read_text().split():
-                return int(child)
-    raise AssertionError
+    children = until(lambda: record.exists() and file.read_text().split(), meanwhile=lambda _: None)
+    return int(children[0])
 
 
 @pytest.mark.torchserve

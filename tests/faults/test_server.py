@@ -17,7 +17,8 @@ import pytest
 from asteria_tui.operations.base import Context
 from asteria_tui.projects import open_project
 from asteria_tui.session import Session
-from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder, until
+from tests.conftest import ECHO, ECHO_PROJECT, Folder, MakeFolder
+from tests.waiting import until
 
 pytestmark = pytest.mark.torchserve
 

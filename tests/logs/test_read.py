@@ -12,6 +12,7 @@ from asteria_tui.logs import read
 from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.history import Log
 from tests.logs.whole import records as parsed
+from tests.waiting import until_async
 
 SAMPLES = Path(__file__).parent / "samples"
 SERVER = SAMPLES / "server.jsonl"
@@ -135,23 +136,18 @@ async def test_following_survives_that_its_folder_is_replaced(tmp_path):
             link.unlink(missing_ok=True)
             link.symlink_to(folder)
             (folder / "records.jsonl").write_bytes(line % number)
-            await _until(lambda number=number: found == [str(n) for n in range(number + 1)])
+            await until_async(lambda number=number: found == [str(n) for n in range(number + 1)])
         (tmp_path / "2/records.jsonl").unlink()
         (tmp_path / "2").rmdir()
         (tmp_path / "2").mkdir()
         (tmp_path / "2/records.jsonl").write_bytes(line % 3)
-        await _until(lambda: found == ["0", "1", "2", "3"])
+        await until_async(lambda: found == ["0", "1", "2", "3"])
         task.cancel()
 
 
 async def _collect(path, found):
     async for batch in read.records([Log(path)], is_following=True):
         found += [record.text for record in batch]
-
-
-async def _until(is_so):
-    while not is_so():  # noqa: ASYNC110 what is awaited tells of itself through its result only
-        await asyncio.sleep(0.005)
 
 
 async def test_following_goes_on_where_the_last_records_end(tmp_path):

@@ -250,7 +250,7 @@ async def settle(pilot: Pilot) -> None:
     """Until the heavy panels are there and the state is shown."""
     while not pilot.app.is_filled or not pilot.app.workbench.logs.is_mounted:
         await pilot.pause(0.01)
-    await pilot.pause(0.05)
+    await pilot.pause()
     pilot.app.show()
     pilot.app.workbench.logs._update()
     await pilot.app.workbench.logs._update_causes()

@@ -6,8 +6,9 @@ import asyncio
 
 import msgspec
 import pytest
+from textual.command import CommandList
 from textual.events import Key
-from textual.widgets import Input, OptionList, Select
+from textual.widgets import OptionList, Select
 
 from asteria_tui import events
 from asteria_tui.logs.watch import KnownCauses
@@ -23,6 +24,7 @@ from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.jump import Jump
 from tests.conftest import ROOT
 from tests.tui.conftest import CAUSE, FAILED, NOW, RUNNING, settle, write_log
+from tests.waiting import until_async
 
 OWNERS = {"app": AsteriaApp, "screen": Workbench, "pipeline": Workbench, "logs": LogsPanel, "request": RequestPanel}
 
@@ -81,8 +83,7 @@ async def test_a_second_workflow_is_refused_and_stop_cancels_the_first(opened, s
         assert session.asked == [("up",)]
         assert pilot.app.workflow == "up"
         await pilot.press("s")
-        await pilot.pause(0.1)
-        assert pilot.app.workflow == ""
+        await until_async(lambda: pilot.app.workflow == "")
         assert session.state.failure.title == "interrupted"
 
 
@@ -333,13 +334,11 @@ async def test_footer_help_and_palette_show_the_keys_of_the_user(opened):
 
 async def test_the_palette_finds_an_action(opened, session):
     async with opened() as pilot:
-        await pilot.press("colon")
-        await pilot.pause(0.1)
-        pilot.app.screen.query_one(Input).value = "package"
-        await pilot.pause(0.5)
+        await pilot.press("colon", *"package")
+        palette = pilot.app.screen
+        await until_async(lambda: palette.query_one(CommandList).highlighted is not None)
         await pilot.press("enter")
-        await pilot.pause(0.3)
-        assert session.asked == [("package",)]
+        await until_async(lambda: session.asked == [("package",)])
 
 
 async def test_up_comes_first_when_it_is_wanted(opened, session):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
-import pytest
-
 from asteria_tui.operations import monitor, package
 from asteria_tui.session import Session
 from asteria_tui.tui.app import AsteriaApp
 from tests.fake_server import FakeServer
 from tests.fake_target import FakeTarget
+from tests.waiting import until_async
 
 SENTENCE = "a bug in asteria-tui: KeyError: 'threshold'"
 
@@ -25,18 +24,10 @@ async def opened(project):
     session.target = FakeTarget(project, FakeServer(project.primary_store, project.logs_dir / "records.jsonl"))
     app = AsteriaApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.is_filled)
+        await until_async(lambda: app.is_filled)
         yield pilot
     await app.stop_watching()
     await session.close()
-
-
-async def until(pilot, holds):
-    for _ in range(500):
-        if holds():
-            return
-        await pilot.pause(0.01)
-    pytest.fail(str(pilot.app.session.state))
 
 
 def pipeline(pilot):
@@ -49,8 +40,8 @@ async def test_in_a_stage(project, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(package, "build", bug)
             await pilot.press("p")
-            await until(pilot, lambda: session.state.last_failure)
-            await until(pilot, lambda: "✘ package" in pipeline(pilot))
+            await until_async(lambda: session.state.last_failure)
+            await until_async(lambda: "✘ package" in pipeline(pilot))
         assert pipeline(pilot).count(SENTENCE) == 1
         [file] = (project.state_dir / "crashes").iterdir()
         assert "has what a report needs" in pipeline(pilot)
@@ -60,7 +51,7 @@ async def test_in_a_stage(project, monkeypatch):
         assert app.return_code is None
         # The screen goes on, and what works again is not overshadowed.
         await pilot.press("p")
-        await until(pilot, lambda: "✔ package" in pipeline(pilot))
+        await until_async(lambda: "✔ package" in pipeline(pilot))
         assert "bug" not in pipeline(pilot)
 
 
@@ -68,9 +59,9 @@ async def test_a_screen_that_is_opened_again_shows_it(project, monkeypatch):
     async with opened(project) as pilot:
         monkeypatch.setattr(package, "build", bug)
         await pilot.press("p")
-        await until(pilot, lambda: pilot.app.session.state.last_failure)
+        await until_async(lambda: pilot.app.session.state.last_failure)
     async with opened(project) as pilot:
-        await until(pilot, lambda: SENTENCE in pipeline(pilot))
+        await until_async(lambda: SENTENCE in pipeline(pilot))
 
 
 async def test_in_what_goes_on_in_the_background(project, monkeypatch, tmp_path_factory):
@@ -78,7 +69,7 @@ async def test_in_what_goes_on_in_the_background(project, monkeypatch, tmp_path_
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
     monkeypatch.setattr(monitor, "check_status", bug)
     async with opened(project) as pilot:
-        await until(pilot, lambda: SENTENCE in pipeline(pilot))
+        await until_async(lambda: SENTENCE in pipeline(pilot))
         assert pilot.app.return_code is None
         # There is no folder of ours in this project yet.
         [file] = (home / "asteria-tui" / "crashes").iterdir()

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from asteria_tui.tui.app import AsteriaApp
 from tests.benchmarks.terminal import Terminal
 from tests.conftest import COMMAND
 from tests.tui.conftest import HANDLER
+from tests.waiting import until, until_async
 
 pytestmark = pytest.mark.torchserve
 
@@ -39,17 +39,14 @@ async def _opened(folder) -> AsyncIterator[Pilot]:
     session = Session(open_project(folder))
     app = AsteriaApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
-        await _until(pilot, lambda: app.is_filled)
+        await until_async(lambda: app.is_filled)
         yield pilot
     await app.stop_watching()
     await session.close()
 
 
-async def _until(pilot, holds, seconds=120):
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, pilot.app.session.state
-        await pilot.pause(0.1)
+def _pipeline(app) -> str:
+    return app.workbench.panel("pipeline").query_one("Static").content.plain
 
 
 # The server outlives the object that started it, and is meant to.
@@ -58,22 +55,18 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
     async with _opened(folder) as pilot:
         app, session = pilot.app, pilot.app.session
         await pilot.press("u")
-        await _until(pilot, lambda: not app.workflow and session.state.predictions)
-        await pilot.pause(0.2)
-        pipeline = app.workbench.panel("pipeline").query_one("Static").content.plain
-        assert pipeline.count("✔") == 6
-        assert "score 0.25" in pipeline
+        await until_async(lambda: not app.workflow and session.state.predictions)
+        await until_async(lambda: _pipeline(app).count("✔") == 6)
+        assert "score 0.25" in _pipeline(app)
 
         (folder / "handler.py").write_text(HANDLER.replace("        pass", "        self.limit = {}['limit']"))
         await pilot.press("R")
-        await _until(pilot, lambda: not app.workflow)
-        await pilot.pause(0.3)
-        pipeline = app.workbench.panel("pipeline").query_one("Static").content.plain
-        assert "✘ ready" in pipeline
-        assert "KeyError: 'limit'" in pipeline
-        assert "handler.py:5 in initialize" in pipeline
+        await until_async(lambda: not app.workflow)
+        await until_async(lambda: "✘ ready" in _pipeline(app))
+        assert "KeyError: 'limit'" in _pipeline(app)
+        assert "handler.py:5 in initialize" in _pipeline(app)
 
-        await _until(pilot, lambda: app.workbench.logs.causes.older or app.workbench.logs.causes.current)
+        await until_async(lambda: app.workbench.logs.causes.older or app.workbench.logs.causes.current)
         # Of the run that failed: since then the server of before runs again.
         causes = app.workbench.logs.causes
         assert [*causes.older, *causes.current][-1].frame.line == 5
@@ -88,27 +81,27 @@ async def test_a_handler_that_is_edited_makes_the_answer_one_of_older_code(folde
             return app.workbench.request.query_one("#outcome", Static).content.plain
 
         await pilot.press("u")
-        await _until(pilot, lambda: not app.workflow and session.state.predictions)
-        await _until(pilot, lambda: session.state.sources["sample"].sha256 == session.state.models[0].sha256)
+        await until_async(lambda: not app.workflow and session.state.predictions)
+        await until_async(lambda: session.state.sources["sample"].sha256 == session.state.models[0].sha256)
         assert session.state.outdated() == ()
-        await _until(pilot, lambda: outcome().startswith("200"))
+        await until_async(lambda: outcome().startswith("200"))
         assert "older code" not in outcome()
 
         # Saved as editors do it: a new file in place of the old one.
         served = session.state.models[0].sha256
         (folder / "new").write_text(HANDLER.replace("0.25", "0.75"))
         (folder / "new").replace(folder / "handler.py")
-        await _until(pilot, lambda: len(session.state.outdated()) == 1, seconds=20)
+        await until_async(lambda: len(session.state.outdated()) == 1, seconds=20)
         [source] = session.state.outdated()
         assert (source.model, source.newest, source.error) == ("sample", "handler.py", "")
         assert source.sha256 != served
-        await _until(pilot, lambda: "of older code" in outcome(), seconds=20)
+        await until_async(lambda: "of older code" in outcome(), seconds=20)
 
         # The new code is served by the next up, and its answer is of it.
         await pilot.press("u")
-        await _until(pilot, lambda: not app.workflow and session.state.predictions[-1].body == {"score": 0.75})
+        await until_async(lambda: not app.workflow and session.state.predictions[-1].body == {"score": 0.75})
         assert session.state.outdated() == ()
-        await _until(pilot, lambda: "of older code" not in outcome(), seconds=20)
+        await until_async(lambda: "of older code" not in outcome(), seconds=20)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -117,31 +110,28 @@ async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folde
     async with _opened(folder) as pilot:
         app, session = pilot.app, pilot.app.session
         await pilot.press("L")
-        await _until(pilot, lambda: app.screen is not app.workbench)
+        await until_async(lambda: app.screen is not app.workbench)
         await pilot.press("d")
-        await _until(pilot, lambda: app.screen is app.workbench)
+        await until_async(lambda: app.screen is app.workbench)
         await pilot.press("u")
-        await _until(pilot, lambda: not app.workflow and session.state.failure)
-        await pilot.pause(0.2)
+        await until_async(lambda: not app.workflow and session.state.failure)
+        await until_async(lambda: app.workbench.panel("pipeline").has_class("-failed"))
         failures = [stage.failure for stage in session.state.stages if stage.failure]
         assert [failure.exit_code for failure in failures] == [ExitCode.TARGET]
-        pipeline = app.workbench.panel("pipeline").query_one("Static").content
-        told = " ".join(pipeline.plain.split())
+        told = " ".join(_pipeline(app).split())
         assert told.count("✘") == 1
         assert failures[0].hint
         assert f"→ {failures[0].hint}" in told
-        assert app.workbench.panel("pipeline").has_class("-failed")
         assert app.return_code is None
 
         await pilot.press("L")
-        await _until(pilot, lambda: app.screen is not app.workbench)
+        await until_async(lambda: app.screen is not app.workbench)
         await pilot.press("l")
-        await _until(pilot, lambda: app.screen is app.workbench)
+        await until_async(lambda: app.screen is app.workbench)
         await pilot.press("u")
-        await _until(pilot, lambda: not app.workflow and session.state.predictions)
-        await pilot.pause(0.2)
+        await until_async(lambda: not app.workflow and session.state.predictions)
+        await until_async(lambda: _pipeline(app).count("✔") == 6)
         assert session.state.failure is None
-        assert app.workbench.panel("pipeline").query_one("Static").content.plain.count("✔") == 6
 
 
 def test_a_terminal_that_is_closed_leaves_a_whole_server(folder):
@@ -157,11 +147,7 @@ def test_a_terminal_that_is_closed_leaves_a_whole_server(folder):
 
 def test_a_terminal_that_is_closed_while_a_server_starts_leaves_none(folder):
     terminal = Terminal([*COMMAND, "-C", str(folder), "--up"])
-    until = time.monotonic() + 60
-    while load_record(open_project(folder)) is None:
-        assert time.monotonic() < until
-        terminal.run(0.05)
-    pid = load_record(open_project(folder)).process.pid
+    pid = until(lambda: load_record(open_project(folder)), meanwhile=terminal.run).process.pid
     assert terminal.close() == 0
     assert load_record(open_project(folder)) is None
     assert not psutil.pid_exists(pid)
@@ -176,25 +162,21 @@ def test_in_tmux(folder):
             ["tmux", "-L", socket, *arguments], check=True, capture_output=True, text=True, env=os.environ
         ).stdout
 
-    def until(text: str, seconds: float = 120) -> str:
-        end = time.monotonic() + seconds
-        while text not in (shown := tmux("capture-pane", "-p")):
-            assert time.monotonic() < end, shown
-            time.sleep(0.1)
-        return shown
+    def shows(text: str) -> None:
+        until(lambda: text in tmux("capture-pane", "-p"), seconds=120)
 
     command = f"{sys.executable} -m asteria_tui -C {folder}"
     tmux("new-session", "-d", "-x", "100", "-y", "30", f"{command}; printf 'left with %s' $?; sleep 600")
     try:
-        until("press u to start it")
+        shows("press u to start it")
         tmux("send-keys", "u")
-        until("score 0.25")
+        shows("score 0.25")
         tmux("send-keys", "r")
-        assert "200" in until("200 ·")
+        shows("200 ·")
         tmux("send-keys", "q")
-        until("leave it running")
+        shows("leave it running")
         tmux("send-keys", "s")
-        until("left with 0")
+        shows("left with 0")
     finally:
         tmux("kill-server")
     assert load_record(open_project(folder)) is None

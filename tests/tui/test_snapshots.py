@@ -47,7 +47,6 @@ def test_picture(snap_compare, session, name):
         await settle(pilot)
         for key in keys.split():
             await pilot.press(key)
-            await pilot.pause(0.05)
         await settle(pilot)
 
     assert snap_compare(AsteriaApp(session, Settings(theme=theme)), terminal_size=size, run_before=before)

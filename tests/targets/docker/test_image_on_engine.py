@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,11 @@ from asteria_tui.config import Project, settings_from
 from asteria_tui.errors import ConfigError, TargetError
 from asteria_tui.targets.docker import image
 from asteria_tui.targets.docker.image import BuildProgress
+from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 
 BASE = "python:3.11-slim-bookworm"
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
@@ -126,10 +125,7 @@ def test_progress_that_raises_ends_the_build_at_the_engine(docker_engine, projec
 
     with pytest.raises(InterruptionError):
         image.build(docker_engine, project, progress=interrupt)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while any(mark in str(one["Command"]) for one in docker_engine.api.containers()):
-        assert time.monotonic() < deadline, "the build goes on"
-        time.sleep(0.05)
+    until(lambda: not any(mark in str(one["Command"]) for one in docker_engine.api.containers()), seconds=30)
 
 
 def test_torchserve_image_is_small_and_has_no_build_tools(docker_engine, torchserve_image):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.conftest import Done
 from tests.targets.docker.conftest import DockerFolder, MakeDockerFolder
+from tests.waiting import until
 
 pytestmark = pytest.mark.docker
 
 CHANGED = 'def handle(data, context):\n    return ["changed"] * len(data or ())\n'
-PATIENCE_SECONDS = 60
 
 
 def broken(done: Done) -> list[tuple[str, str]]:
@@ -54,10 +53,7 @@ def test_a_container_started_by_hand_is_filled_by_copying(
     folder.run("package")
     ports = {f"{port}/tcp": ("127.0.0.1", None) for port in (8080, 8081)}
     theirs = stranger(image=torchserve_image, command=None, name=folder.name, ports=ports)
-    end = time.monotonic() + PATIENCE_SECONDS
-    while b"Model server started." not in theirs.logs():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: b"Model server started." in theirs.logs())
     assert broken(folder.run("stores", "--json", code=1)) == [("container", "asteria-tui stores --sync")]
     # Its image allows no registering by default: that is said, and the copy is there all the same.
     failed = folder.run("stores", "--sync", "--json", code=None).all("stage_failed")
