@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -307,11 +307,10 @@ class Session:
 
 
 def _key(event: Event) -> object:
-    """What a newer event replaces a waiting one by: equal for none but those."""
+    """What a newer event replaces a waiting one by: equal for none but those. Of progress each text comes once."""
     if not isinstance(event, _REPLACEABLE):
         return object()
-    fields: Any = event
-    return (type(event), event.operation, getattr(fields, "stage", None), getattr(fields, "model", None))
+    return (type(event), event.operation, *(getattr(event, name, None) for name in ("stage", "model", "text")))
 
 
 def _failure(

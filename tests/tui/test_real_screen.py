@@ -147,7 +147,12 @@ def test_a_terminal_that_is_closed_leaves_a_whole_server(folder):
 
 def test_a_terminal_that_is_closed_while_a_server_starts_leaves_none(folder):
     terminal = Terminal([*COMMAND, "-C", str(folder), "--up"])
-    pid = until(lambda: load_record(open_project(folder)), meanwhile=terminal.run).process.pid
+
+    def started():
+        record = load_record(open_project(folder))  # which is there before the process
+        return record and record.process
+
+    pid = until(started, meanwhile=terminal.run).pid
     assert terminal.close() == 0
     assert load_record(open_project(folder)) is None
     assert not psutil.pid_exists(pid)

@@ -73,6 +73,6 @@ def test_image_build_skips_what_is_there_and_shows_the_steps_of_what_is_not(
     folder.write("Dockerfile.torchserve", "FROM python:3.11-slim-bookworm\nRUN echo hello\n")
     built = folder.run("image", "build", "--json", ASTERIA_DOCKER_IMAGE=tag)
     steps = [event["text"] for event in built.all("stage_progressed") if event["unit"] == "step"]
-    assert "RUN echo hello" in steps  # a newer step takes the place of one that nobody has read yet
+    assert steps[:2] == ["FROM python:3.11-slim-bookworm", "RUN echo hello"]
     assert not built.one("stage_finished")["unchanged"]
     docker_engine.images.remove(tag)
