@@ -108,6 +108,7 @@ def test_an_old_java_is_passed_over(make_folder: MakeFolder, tmp_path: Path, mon
     assert Path(found).is_file()
 
 
+@pytest.mark.torch  # and Java before that
 def test_workers_without_torch(make_folder: MakeFolder, tmp_path: Path):
     """A virtual environment without packages: found out before anything starts."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "empty"], check=True)
