@@ -18,7 +18,7 @@ run: .venv/local ## package, serve and ask the bundled model; install what that 
 
 check: .venv-check/dev ## format, lint, types, import contracts and every test without server, engine and torch
 	@$(call static,.venv-check/bin,asteria_tui)
-	@$(call quick_tests,.venv-check/bin)
+	@$(call quick_tests,.venv-check/bin, and not slow)
 
 test: .venv/dev ## every check and test, on a real TorchServe
 	@$(call static,.venv/bin,)
@@ -39,9 +39,9 @@ define static
 	$(1)/ruff format --check . && $(1)/ruff check . && $(1)/mypy $(2)
 endef
 
-# Half of what these take is waiting for a screen to come to rest: more of them than there are cores.
+# $(2): what else is left out. Half of what they take is waiting for a screen to come to rest: more than there are cores.
 define quick_tests
-	$(1)/python -m pytest --numprocesses 4 -m '$(QUICK_TESTS)'
+	$(1)/python -m pytest --numprocesses 4 -m '$(QUICK_TESTS)$(2)'
 endef
 
 # An environment is a folder; a file in it, named by the last of its extras, says that they are installed.

@@ -38,6 +38,7 @@ def _press(pilot: Pilot, chance: random.Random) -> None:
     pilot.app.post_message(textual_events.Key(key, key if len(key) == 1 else None))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_storm_of_keys_clicks_and_sizes_leaves_the_screen_alive(opened, session):
     chance = random.Random(SEED)  # noqa: S311 a storm that comes again
