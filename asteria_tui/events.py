@@ -24,6 +24,8 @@ Source = Literal["server", "worker", "access", "metrics", "console"]
 Place = Literal["source", "primary", "mirror", "container", "server"]
 Stream = Literal["", "stdout", "stderr"]
 Phase = Literal["start", "load", "inference", ""]
+Depth = Literal["live", "worker", "roll", "restart"]
+"""How much is begun anew for a change: the handler in its worker, the worker, the model, the server."""
 
 
 def _snake(name: str) -> str:
@@ -73,7 +75,9 @@ class Model(Record, frozen=True, kw_only=True):
     queue_capacity: int | None = None
     archive: str | None = None
     sha256: str | None = None
-    """Of the archive that we registered; None for a model that somebody else registered."""
+    """Of the archive that we registered; None for a model that somebody else registered, empty where `is_dev`."""
+    is_dev: bool = False
+    """It is served by `dev`: each answer is of the sources as they are on disk."""
 
     @property
     def ready_workers(self) -> int:
@@ -179,6 +183,37 @@ class SourceState(Record, frozen=True, kw_only=True):
     """The time of the newest file, in seconds since the epoch."""
     newest: str = ""
     """That file, relative to the project."""
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """One value of an answer that is another one in the next answer."""
+
+    path: str
+    """`score`, `[0].labels[2]`; empty where the answer as a whole is another one."""
+    before: Any = None
+    """None where there was nothing."""
+    after: Any = None
+    """None where there is nothing any more."""
+
+
+class SampleAnswer(Record, frozen=True, kw_only=True):
+    """What one sample was answered after a reload, and what that changed."""
+
+    sample: str
+    status: int
+    milliseconds: float
+    milliseconds_before: float | None = None
+    """None where it was not sent before, or answered with an error."""
+    body: Any = None
+    differences: tuple[Difference, ...] = ()
+    is_first: bool = False
+    """There is nothing to compare it with."""
+    cause: Cause | None = None
+    """Why it failed."""
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):
@@ -371,6 +406,8 @@ class Predicted(Event, frozen=True, kw_only=True):
     body: Any = None
     """The parsed JSON where it is JSON, else text."""
     cause: Cause | None = None
+    sources_sha256: str = ""
+    """Of the sources that made it, as the answer itself says; empty where the model is not served by `dev`."""
 
     def is_of(self, payload_sha256: str) -> bool:
         """Whether it answers that payload, as far as is known."""
@@ -379,6 +416,27 @@ class Predicted(Event, frozen=True, kw_only=True):
     @property
     def is_good(self) -> bool:
         return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
+
+
+class Reloaded(Event, frozen=True, kw_only=True):
+    """What a save of the sources did: told only when it was read from an answer, or from the worker itself."""
+
+    model: str
+    file: str = ""
+    """The one that changed, relative to the project; of several the first."""
+    line: int | None = None
+    """The first that is another one; None where the file is no text."""
+    files: int = 1
+    depth: Depth = "live"
+    reason: str = ""
+    """Why it was not the cheapest depth; empty where it was."""
+    milliseconds: float = 0.0
+    """From the save to the answer of the new code."""
+    sources_sha256: str = ""
+    """Of the code that is in service now."""
+    cause: Cause | None = None
+    """Why the new code does not load; the code of before is in service, where there was any."""
+    samples: tuple[SampleAnswer, ...] = ()
 
 
 AnyEvent = (
@@ -401,6 +459,7 @@ AnyEvent = (
     | SourcesChanged
     | MetricsSampled
     | Predicted
+    | Reloaded
 )
 
 Emit = Callable[[Event], None]

@@ -56,12 +56,18 @@ def _last_record(project: Project) -> ServerRecord | None:
 def archive_project(root: Path, file: Path, overrides: Mapping[str, Any] | None = None) -> Project:
     """A project that serves one ready-made archive, whatever lies in `root`; raises ConfigError, ArchiveError."""
     from asteria_tui.archive.inspect import inspect
+    from asteria_tui.archive.sources import is_of_dev
 
     root = resolved(root)
     check(root / STATE_DIR)
     if not config.is_possible(file) or not file.is_file():
         raise ConfigError(f"no archive at {escaped(str(file))}")
     report = inspect(file)
+    if any(is_of_dev(member.name) for member in report.members):
+        raise ArchiveError(
+            f"{file} holds the loader of `dev`, which runs other files than those in it",
+            hint="package the sources: `asteria-tui package`",
+        )
     name, version = report.model_name or file.stem, report.version or "1.0"
     if not MODEL_NAME.fullmatch(name) or not VERSION.fullmatch(version):
         raise ArchiveError(

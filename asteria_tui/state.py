@@ -15,6 +15,7 @@ Failure = StageFailed | OperationFailed
 PREDICTIONS_KEPT = 50
 COMMANDS_KEPT = 200
 NOTICES_KEPT = 20
+RELOADS_KEPT = 200
 
 
 class OperationState(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     stores: events.StoresCompared | None = None
     metrics: dict[str, float] = {}
     predictions: tuple[Predicted, ...] = ()
+    reloads: tuple[events.Reloaded, ...] = ()
+    """What each save did while `dev` ran, the newest last."""
     notices: tuple[events.WarningRaised, ...] = ()
     commands: tuple[events.CommandRan, ...] = ()
 
@@ -223,6 +226,7 @@ _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
     events.StoresCompared: _replace(stores=lambda _, event: event),
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),
     events.Predicted: _replace(predictions=lambda state, event: (*state.predictions, event)[-PREDICTIONS_KEPT:]),
+    events.Reloaded: _replace(reloads=lambda state, event: (*state.reloads, event)[-RELOADS_KEPT:]),
     events.WarningRaised: _replace(notices=lambda state, event: (*state.notices, event)[-NOTICES_KEPT:]),
     events.CommandRan: _replace(commands=lambda state, event: (*state.commands, event)[-COMMANDS_KEPT:]),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from asteria_tui.errors import shortened
+from asteria_tui.events import Difference, Reloaded, SampleAnswer
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SHOW_SECONDS_BELOW = 120
@@ -75,3 +76,40 @@ def clock(at: float | None) -> str:
         return " " * 12
     whole, millis = divmod(round(at * 1000), 1000)
     return f"{time.strftime('%H:%M:%S', time.localtime(whole))}.{millis:03}"
+
+
+VALUE_WIDTH = 24
+
+
+def reloaded(event: Reloaded) -> str:
+    """A save in one line: `handler.py:41 · live 11 ms · ordinary 0.0903 → 0.0871 · outage =`."""
+    where = f"{event.file}:{event.line}" if event.line else event.file or event.model
+    if event.files > 1:
+        where += f" and {plural(event.files - 1, 'more file')}"
+    parts = [where] if event.cause is None else [where, "does not load", event.cause.headline]
+    if event.cause is None or event.depth != "live":
+        why = f" ({event.reason})" if event.reason else ""
+        parts.append(f"{event.depth} {duration(event.milliseconds / 1000)}{why}")
+    return " · ".join((*parts, *map(sample_answer, event.samples)))
+
+
+def sample_answer(answer: SampleAnswer) -> str:
+    """`ordinary 0.0903 → 0.0871`, `ordinary =`, `ordinary 503 KeyError: …`."""
+    if answer.cause is not None or not answer.is_good:
+        what = answer.cause.headline if answer.cause else short(answer.body, VALUE_WIDTH)
+        return f"{answer.sample} {answer.status or 'unanswered'} {what}".rstrip()
+    if answer.is_first:
+        return f"{answer.sample} {short(answer.body, VALUE_WIDTH)}"
+    if not answer.differences:
+        return f"{answer.sample} ="
+    first, *more = answer.differences
+    is_alone = isinstance(answer.body, dict) and len(answer.body) == 1
+    return f"{answer.sample} {_difference(first, is_named=not is_alone)}{f' and {len(more)} more' if more else ''}"
+
+
+def _difference(found: Difference, *, is_named: bool) -> str:
+    before, after = (
+        "nothing" if value is None else short(round(value, 6) if isinstance(value, float) else value, VALUE_WIDTH)
+        for value in (found.before, found.after)
+    )
+    return f"{f'{found.path} ' if is_named and found.path else ''}{before} → {after}"

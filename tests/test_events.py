@@ -32,6 +32,15 @@ EVENTS: list[Event] = [
     events.MetricsSampled(metrics={"a": 1.0}),
     events.Predicted(model="m", status=503, milliseconds=2.0, cause=CAUSE),
     events.StoresCompared(),
+    events.Reloaded(
+        model="m",
+        cause=CAUSE,
+        samples=(
+            events.SampleAnswer(
+                sample="first", status=200, milliseconds=1.0, differences=(events.Difference(path="a", before=1),)
+            ),
+        ),
+    ),
 ]
 
 

@@ -29,6 +29,8 @@ MAX_NEAR = 1000
 """Files that a missing one is compared with."""
 MANIFEST_DIRECTORY = "MAR-INF"
 MANIFEST_NAME = f"{MANIFEST_DIRECTORY}/MANIFEST.json"
+DEV_LOADER = "asteria_loader"
+"""The folder of what `dev` serves that holds its loader (`dev/loader/modules.py`), beside settings of that name."""
 UNWANTED_DIRECTORIES = {"__MACOSX", "__pycache__"}
 
 # Of torch-model-archiver 0.12.0 (`model_handlers` in model_packaging_utils.py) and, for LSP, its C++ backend.
@@ -72,8 +74,10 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """Member name and file, sorted by name; without the manifest."""
 
 
-def collect(project: Project, name: str, model: ModelSettings) -> Sources:
+def collect(project: Project, name: str, model: ModelSettings, *, is_code_checked: bool = True) -> Sources:
     """Finds and checks everything that the settings name; reads the handler, imports nothing.
+
+    `is_code_checked`: what does not compile, or has no entry point, is refused.
 
     Raises:
         ArchiveError: a file is missing, hidden, no regular file or does not compile; two land on one name; a
@@ -85,10 +89,10 @@ def collect(project: Project, name: str, model: ModelSettings) -> Sources:
     with reading(project.root):
         members = _members(project, model, handler)
         _check_config(project, model)
-        if model.model_file:
+        if model.model_file and is_code_checked:
             path = project.path(model.model_file)
             parse(read_small(path, MAX_SOURCE), project.relative(path))
-        entry_point = _entry_point(project, handler, model.runtime)
+        entry_point = _entry_point(project, handler, model.runtime) if is_code_checked else ""
     return Sources(
         name=name,
         version=model.version,
@@ -226,6 +230,11 @@ def _without_conflicts(project: Project, found: list[tuple[str, Path]]) -> tuple
                 f"{project.relative(path)} would land in {MANIFEST_DIRECTORY}/, where the manifest lies",
                 hint="rename that directory",
             )
+        if is_of_dev(member):
+            raise ArchiveError(
+                f"{project.relative(path)} is of what `dev` serves, and would land in the archive",
+                hint="extra_files names a folder of asteria-tui's own: name the sources themselves",
+            )
         other = members.setdefault(member, path)
         if other != path and other.resolve() != path.resolve():
             raise ArchiveError(
@@ -241,6 +250,11 @@ def _without_conflicts(project: Project, found: list[tuple[str, Path]]) -> tuple
                     detail=f"{project.relative(file)} and {project.relative(path)}",
                 )
     return tuple(sorted(members.items()))
+
+
+def is_of_dev(member: str) -> bool:
+    """Whether a member belongs to the loader that runs sources instead of what was packaged."""
+    return member.partition("/")[0].partition(".")[0] == DEV_LOADER
 
 
 def _entry_point(project: Project, handler: Handler, runtime: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from asteria_tui import events
+from asteria_tui import events, wording
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
@@ -40,6 +40,7 @@ class Renderer:
             events.WarningRaised: lambda event: self.say(sanitize(f" ! {event.text}{_hint(event.hint)}")),
             events.CommandRan: self._ran,
             events.Predicted: self._predicted,
+            events.Reloaded: lambda event: self.result(sanitize(wording.reloaded(event))),
         }
 
     def show(self, event: Event) -> None:
@@ -55,6 +56,11 @@ class Renderer:
         self._clear_progress()
         if not self.options.quiet and not self.options.json:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def result(self, text: str) -> None:
+        """What was asked for: on stdout, also with -q."""
+        self._clear_progress()
+        print_value(text)
 
     def _started(self, event: events.StageStarted) -> None:
         self._transient(f" … {_stage(event)}")

@@ -94,8 +94,9 @@ def _print_status(state: State, renderer: Renderer) -> None:
     which = f"container {server.container}" if server.container else f"pid {server.pid}"
     print_text(f"{server.state}{reason}  {server.target}  {server.inference}  {which}{uptime}{memory}")
     for model in state.models:
+        which = f"{model.name} {model.version}{' (dev)' if model.is_dev else ''}"
         for worker in model.workers:
             cause = f"  {worker.cause.headline}" if worker.cause else ""
-            print_text(f"{model.name} {model.version}  W-{worker.id} {worker.status}  pid {worker.pid or '-'}{cause}")
+            print_text(f"{which}  W-{worker.id} {worker.status}  pid {worker.pid or '-'}{cause}")
         if not model.workers:
-            print_text(f"{model.name} {model.version}  no worker")
+            print_text(f"{which}  no worker")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +31,8 @@ class Changes:
         except AttributeError:
             self._descriptor = -1
         self._watches: list[int] = []
+        self.is_out_of_watches = self._descriptor < 0 and ctypes.get_errno() in {errno.EMFILE, errno.ENFILE}
+        """The system has no more of them to give, so one looks every `POLL` seconds."""
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -43,12 +46,19 @@ class Changes:
                 while os.read(self._descriptor, 1 << 16):
                     pass
 
+    def watch(self, folders: Iterable[Path]) -> None:
+        """Those from now on."""
+        self._folders = [os.fsencode(folder) for folder in folders]
+
     async def wait(self) -> None:
         """Return when something has changed since `forget`, or may have."""
         if self._descriptor < 0:
             await asyncio.sleep(POLL)
             return
         if not self._watch():
+            return
+        if self.is_out_of_watches:
+            await asyncio.sleep(POLL)
             return
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
@@ -67,8 +77,14 @@ class Changes:
         A folder that is not there, or on a system without such reports, is checked every `CHECK` seconds.
         """
         # Adding a folder again gives the same number, unless another folder has its name by now.
-        watches = [self._libc.inotify_add_watch(self._descriptor, folder, _CHANGES) for folder in self._folders]
+        self.is_out_of_watches = False
+        watches = [self._add(folder) for folder in self._folders]
         before, self._watches = self._watches, watches
         for left in {*before} - {*watches}:
             self._libc.inotify_rm_watch(self._descriptor, left)
         return watches == before
+
+    def _add(self, folder: bytes) -> int:
+        number = int(self._libc.inotify_add_watch(self._descriptor, folder, _CHANGES))
+        self.is_out_of_watches |= number < 0 and ctypes.get_errno() == errno.ENOSPC
+        return number

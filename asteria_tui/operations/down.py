@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from asteria_tui.events import Lane, ServerChanged
 from asteria_tui.operations.base import Context, Operation, stage
+from asteria_tui.operations.ownership import end_dev, forget_dev
 from asteria_tui.operations.status import warn_of_damage
 from asteria_tui.targets.record import damage, forget_record
 
@@ -23,12 +24,14 @@ class Down(Operation, frozen=True, kw_only=True):
 async def down(context: Context) -> None:
     """Ends the server and all that it left; raises TargetError."""
     warn_of_damage(context)
+    end_dev(context)
     async with stage(context.emit, "stop") as report:
         was_running = await end_server(context)
         report.summary = "stopped" if was_running else "no server was running"
         report.unchanged = not was_running
         if damage(context.project):
             forget_record(context.project)
+        forget_dev(context, None)
 
 
 async def end_server(context: Context) -> bool:

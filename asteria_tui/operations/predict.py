@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from asteria_tui.config import ModelSettings
 from asteria_tui.errors import AsteriaError, InferenceError
-from asteria_tui.events import CommandRan, Predicted
+from asteria_tui.events import Cause, CommandRan, Predicted
 from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import Payload, first_sample
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
@@ -88,8 +88,20 @@ async def _predict(
     answer = await _answer(server, name, payload, settings, loaded, version)
     answered_at = time.time()
     error = None if answer.is_good else await _error(server, name, answer, begun, loaded)
-    predicted = Predicted(
-        at=answered_at,
+    predicted = predicted_of(answer, name, payload, loaded, error.cause if error else None, at=answered_at)
+    server.context.emit(predicted)
+    if error is not None:
+        raise error
+    report.summary = short(answer.body, SUMMARY_WIDTH)
+    return predicted
+
+
+def predicted_of(
+    answer: Answer, name: str, payload: Payload, loaded: LoadedModel | None, cause: Cause | None, *, at: float
+) -> Predicted:
+    """What came back, and what it belongs to."""
+    return Predicted(
+        at=at,
         model=name,
         version=loaded.version if loaded else "",
         archive_sha256=loaded.sha256 if loaded else "",
@@ -101,13 +113,9 @@ async def _predict(
         content_type=answer.content_type,
         request_id=answer.request_id,
         body=answer.body,
-        cause=error.cause if error else None,
+        cause=cause,
+        sources_sha256=answer.sources_sha256,
     )
-    server.context.emit(predicted)
-    if error is not None:
-        raise error
-    report.summary = short(answer.body, SUMMARY_WIDTH)
-    return predicted
 
 
 def _loaded(context: Context, name: str) -> LoadedModel | None:

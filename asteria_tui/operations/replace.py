@@ -158,7 +158,7 @@ async def load(server: ServerConnection, model: ServedModel, *, is_recorded: boo
     """
     context = server.context
     record = load_record(context.project) if is_recorded else None
-    if record is not None and record.target == "local":
+    if record is not None and record.target == "local" and not model.is_dev:
         size = await asyncio.to_thread(unpacked_size, context.project.primary_store / model.file)
         require_room(context.project.state_dir, size + SPARE_DISK, f"the unpacked archive of {model.name}")
     found = await versions_of(server, model.name)
@@ -253,6 +253,8 @@ def _wanted(model: LoadedModel) -> LoadedModel:
 
 def keep(context: Context, model: ServedModel) -> None:
     """Keeps the archive of a model that has passed its smoke test, for the day when its successor does not."""
+    if model.is_dev:
+        return
     try:
         kept.keep(context.project, model.name, context.project.primary_store / model.file, model.sha256)
     except ArchiveError as error:

@@ -55,7 +55,8 @@ async def start_server(context: Context, models: Sequence[ServedModel], *, anew:
             record = former.record
             adopt_record(context.project, record)
         else:
-            settings = {model.name: model.settings for model in models}
+            # What dev serves is neither checked nor unpacked.
+            settings = {model.name: model.settings for model in models if not model.is_dev}
             running = former.record if former else None
             await require(Plan(context=context, models=settings, running=running), "start")
             if former is not None:

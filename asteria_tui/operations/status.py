@@ -125,4 +125,4 @@ def _hashed(model: Model, record: ServerRecord) -> Model:
     loaded = record.models.get(model.name)
     if loaded is None or loaded.version != model.version:
         return model
-    return msgspec.structs.replace(model, sha256=loaded.sha256)
+    return msgspec.structs.replace(model, sha256=loaded.sha256, is_dev=loaded.is_dev)

@@ -13,6 +13,7 @@ from asteria_tui.operations.base import Context, Operation, ServerConnection, op
 from asteria_tui.operations.down import end_server
 from asteria_tui.operations.drain import versions_of
 from asteria_tui.operations.keys import show_keys
+from asteria_tui.operations.ownership import end_dev, forget_dev
 from asteria_tui.operations.package import package
 from asteria_tui.operations.predict import smoke_test
 from asteria_tui.operations.ready import wait_ready, with_oom_reason
@@ -43,6 +44,7 @@ async def up(
     A server that this call started and that did not become ready, or whose start was interrupted, is stopped again,
     and one whose place it took is started again. `anew`: a new server in any case.
     """
+    end_dev(context)
     served = await package(context, models, archiver)
     started = await start_server(context, served, anew=anew)
     try:
@@ -57,6 +59,7 @@ async def up(
             await _take_back(context, started, first.title)
         raise first
     record = load_record(context.project)
+    forget_dev(context, record)
     kept.forget_others(context.project, {*context.project.settings.models, *(record.models if record else ())})
 
 

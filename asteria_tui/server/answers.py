@@ -22,6 +22,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     milliseconds: float
     content_type: str
     request_id: str
+    sources_sha256: str = ""
+    """What the loader of a dev archive says of the code that made it."""
 
     @property
     def is_good(self) -> bool:

@@ -39,6 +39,8 @@ MAX_PAGES = 100
 MAX_MANAGEMENT_BODY = 16 * MIB
 MAX_BODY = 256 * MIB
 """Bytes of an answer to a prediction; TorchServe sends 6.5 MB unless `max_response_size` says otherwise."""
+SOURCES_HEADER = "x-asteria-sources"
+"""Of the loader of a dev archive (`dev/loader/worker.py`)."""
 MAX_HEADER = 200
 """Characters that are kept of a header's value."""
 # Never the error's own text: it quotes the header that it is about.
@@ -292,6 +294,7 @@ def _answer(response: httpx.Response, content: bytes, milliseconds: float, key: 
         milliseconds=milliseconds,
         content_type=response.headers.get("content-type", "")[:MAX_HEADER],
         request_id=response.headers.get("x-request-id", "")[:MAX_HEADER],
+        sources_sha256=response.headers.get(SOURCES_HEADER, "")[:MAX_HEADER],
     )
 
 

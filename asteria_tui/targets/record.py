@@ -33,10 +33,18 @@ class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     parameters: dict[str, int] = {}
     """How it is served: workers, batch size and the like."""
+    is_dev: bool = False
+    """Served by `dev`, from its sources."""
 
     @classmethod
     def of(cls, model: ServedModel) -> LoadedModel:
-        return cls(version=model.version, sha256=model.sha256, file=model.file, parameters=model.load_parameters)
+        return cls(
+            version=model.version,
+            sha256=model.sha256,
+            file=model.file,
+            parameters=model.load_parameters,
+            is_dev=model.is_dev,
+        )
 
 
 class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,8 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     """Its file name in the store."""
     sha256: str
     settings: ModelSettings
+    is_dev: bool = False
+    """A folder of links with the loader of `dev` in it."""
 
     @property
     def load_parameters(self) -> dict[str, int]:

@@ -40,6 +40,7 @@ class Loaded:
         self.members: dict[str, str] = {}
         self.worker: Worker | None = None
         self.peers: list[Peer] = []
+        self.is_live = True
         self.requests = 0
 
     def write(self, name: str, text: str | bytes, *, at: int | None = None) -> Path:
@@ -67,6 +68,7 @@ class Loaded:
             "model": "m",
             "handler": self.handler,
             "is_built_in": False,
+            "is_live": self.is_live,
             "manifest": self.manifest,
             "members": self.members,
             "roots": [str(self.project)],

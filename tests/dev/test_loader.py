@@ -343,15 +343,18 @@ def test_a_module_that_is_imported_in_the_middle_of_a_request(made):
         "handler.py", "def handle(data, context):\n    if data:\n        import late\n        return [late.VALUE]\n"
     )
     made.link("handler.py")
-    (made.folder / "late.py").symlink_to(made.project / "late.py")  # no member of the settings
-    made.start()
-    assert made.ask() == 1
-    before = served_by = made.sources
-    made.write("late.py", "VALUE = 2\n")
-    assert made.ask() == 2
-    made.write("late.py", "VALUE = 3\n")
-    assert made.ask() == 3
-    assert made.sources not in {before, served_by}
+    sys.path.append(str(made.project))
+    try:
+        made.start()
+        assert made.ask() == 1
+        before = made.sources
+        for value in (2, 3):
+            made.write("late.py", f"VALUE = {value}\n")
+            assert made.ask() == value
+            assert made.sources != before
+            before = made.sources
+    finally:
+        sys.path.remove(str(made.project))
 
 
 def test_a_module_of_the_project_that_is_no_member(made):
@@ -693,6 +696,15 @@ def test_a_compiled_module_of_the_project_needs_a_new_worker(made):
         sys.modules["_json"] = before
 
 
+def test_where_workers_are_to_be_begun_anew_nothing_is_swapped(made):
+    made.is_live = False
+    made.write("handler.py", ONE)
+    made.link("handler.py")
+    made.start()
+    made.write("handler.py", TWO)
+    assert made.ask() == 1
+
+
 def test_settings_that_go_leave_it_as_it_is(served):
     (served.folder / loader.SETTINGS_FILE).unlink()
     assert served.ask() == 1
@@ -723,3 +735,26 @@ def test_torchserve_calls_the_function_of_the_package(made, monkeypatch):
 
 def test_the_settings_are_what_the_archive_says(served):
     assert json.loads((served.folder / loader.SETTINGS_FILE).read_text())["handler"] == "handler.py"
+
+
+def test_no_archive_takes_it_in(tmp_path):
+    import zipfile
+
+    from asteria_tui.archive.sources import DEV_LOADER, collect
+    from asteria_tui.config import load
+    from asteria_tui.errors import ArchiveError
+    from asteria_tui.projects import archive_project
+
+    assert loader.PACKAGE == DEV_LOADER
+    assert loader.SETTINGS_FILE.partition(".")[0] == DEV_LOADER
+    (tmp_path / "handler.py").write_text(ONE)
+    (tmp_path / "extra" / DEV_LOADER).mkdir(parents=True)
+    (tmp_path / "extra" / DEV_LOADER / "__init__.py").touch()
+    (tmp_path / "asteria.toml").write_text('[models.m]\nhandler = "handler.py"\nextra_files = ["extra"]\n')
+    with pytest.raises(ArchiveError, match="is of what `dev` serves"):
+        collect(load(tmp_path), *load(tmp_path).model("m"))
+    with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
+        archive.writestr(f"{DEV_LOADER}/__init__.py", "")
+        archive.writestr("MAR-INF/MANIFEST.json", '{"model": {"modelName": "m"}}')
+    with pytest.raises(ArchiveError, match="holds the loader of `dev`"):
+        archive_project(tmp_path, tmp_path / "m.mar")

@@ -22,13 +22,13 @@ class Territory:
         self.folder = folder.rstrip(os.sep) + os.sep
         self.shown = shown
         """The file that each member of the model's folder is a link to."""
-        self._loader = os.path.join(folder, PACKAGE) + os.sep
         self._roots = tuple(root.rstrip(os.sep) + os.sep for root in roots)
         self._prefixes = tuple({prefix + os.sep for prefix in (sys.prefix, sys.base_prefix)})
 
     def owns(self, path: str) -> bool:
         if path.startswith(self.folder):
-            return not path.startswith(self._loader)
+            # Not this package, nor what TorchServe installs there.
+            return path in self.shown
         for root in self._roots:
             if path.startswith(root):
                 parts = path[len(root) :].split(os.sep)
@@ -37,6 +37,11 @@ class Territory:
                     path.startswith(prefix) and not root.startswith(prefix) for prefix in self._prefixes
                 )
         return path in self.shown.values()
+
+    def holds(self, folder: str) -> bool:
+        """Whether some of them lie in that folder."""
+        inside = folder.rstrip(os.sep) + os.sep
+        return self.owns(inside) or any(path.startswith(inside) for path in self.shown)
 
 
 class SourceLoader(importlib.machinery.SourceFileLoader):
@@ -119,7 +124,7 @@ class Modules:
             return True
         # A folder without __init__.py.
         is_namespace = spec.origin is None and spec.submodule_search_locations is not None
-        return is_namespace and any(self.territory.owns(path + os.sep) for path in spec.submodule_search_locations)
+        return is_namespace and any(map(self.territory.holds, spec.submodule_search_locations))
 
     def remove(self) -> None:
         sys.meta_path.remove(self)

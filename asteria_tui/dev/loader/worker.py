@@ -104,6 +104,8 @@ class Worker:
             self._load(context, changed)
 
     def _changed(self) -> list[str]:
+        if not self.settings["is_live"]:
+            return []
         settings = signature(self._settings_file)
         if settings is None or settings == self._settings_seen:
             return self.files.changed() if len(self.files.seen) <= MAX_STATS else []
