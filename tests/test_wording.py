@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from asteria_tui import wording
+from asteria_tui.events import Cause, Difference, Frame, Reloaded, SampleAnswer
+from asteria_tui.wording import reloaded, sample_answer
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,39 @@ def test_a_time_of_day_has_the_very_milliseconds_of_the_log(millis):
         for second in range(1_795_411_200, 1_795_411_260)
     )
     assert len(wording.clock(None)) == len(wording.clock(1.0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            {"body": {"score": 0.0871}, "differences": (Difference(path="score", before=0.0903, after=0.0871),)},
+            "0.0903 → 0.0871",
+        ),
+        ({"body": 2, "differences": (Difference(path="", before=1, after=2),)}, "1 → 2"),
+        ({"body": {"a": 2, "b": 1}, "differences": (Difference(path="a", before=1, after=2),)}, "a 1 → 2"),
+        (
+            {"body": {"a": 1, "b": 1}, "differences": (Difference(path="a", after=1), Difference(path="b", after=1))},
+            "a nothing → 1 and 1 more",
+        ),
+        ({"body": {"a": 1}}, "="),
+        ({"body": {"a": 1}, "is_first": True}, "a 1"),
+        ({"body": {"code": 503}, "status": 503}, "503 code 503"),
+        ({"status": 503, "cause": Cause(exception="KeyError", message="'x'")}, "503 KeyError: 'x'"),
+        ({"status": 0, "cause": Cause(exception="no answer", message="")}, "unanswered no answer"),
+    ],
+)
+def test_what_a_sample_was_answered(answer, text):
+    given = {"sample": "first", "status": 200, "milliseconds": 1.0} | answer
+    assert sample_answer(SampleAnswer(**given)) == f"first {text}"
+
+
+def test_a_save_in_one_line():
+    answer = SampleAnswer(sample="ordinary", status=200, milliseconds=1.0, body=1)
+    event = Reloaded(model="m", file="handler.py", line=41, milliseconds=11.4, samples=(answer,))
+    assert reloaded(event) == "handler.py:41 · live 11 ms · ordinary ="
+    several = msgspec.structs.replace(event, files=3, depth="worker", reason="as asked for", milliseconds=1400.0)
+    assert reloaded(several) == "handler.py:41 and 2 more files · worker 1.40 s (as asked for) · ordinary ="
+    cause = Cause(exception="NameError", message="no", frame=Frame(file="handler.py", line=3, function="handle"))
+    failed = Reloaded(model="m", file="handler.py", line=3, cause=cause)
+    assert reloaded(failed) == "handler.py:3 · does not load · NameError: no, handler.py:3 in handle"

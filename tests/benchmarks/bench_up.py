@@ -14,6 +14,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from tests.benchmarks.measure import Sample, print_table
 from tests.conftest import ROOT, Folder
 
@@ -72,8 +74,8 @@ def archive(path: Path) -> None:
     )  # fmt: skip
 
 
-def serve_by_hand(path: Path) -> float:
-    """Seconds until the first good answer of `torchserve --start`, one worker, own ports."""
+def serve_by_hand(path: Path, *, is_stop_timed: bool = False) -> float:
+    """Seconds until the first good answer of `torchserve --start`, one worker, own ports; and of a clean stop."""
     ports = free_ports(5)
     addresses = zip(("inference_address", "management_address", "metrics_address"), ports, strict=False)
     lines = [f"{name}=http://127.0.0.1:{port}" for name, port in addresses]
@@ -94,7 +96,14 @@ def serve_by_hand(path: Path) -> float:
     try:
         while not is_answered(path, ports[0]):
             time.sleep(0.02)
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        if is_stop_timed:
+            start = time.perf_counter()
+            [java] = psutil.Process(server.pid).children()
+            java.terminate()
+            psutil.wait_procs([java])
+            seconds += time.perf_counter() - start
+        return seconds
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()

@@ -194,9 +194,10 @@ def test_frames_carry_the_name_that_the_user_knows_and_the_text_that_runs(served
     served.write("handler.py", "def handle(data, context):\n    if data:\n        raise KeyError('threshold')\n")
     with pytest.raises(KeyError) as raised:
         served.ask()
-    served.write("handler.py", "def handle(:\n")  # not in service
-    with pytest.raises(KeyError) as raised:
-        served.ask()
+    for broken in ("def handle(:\n", "# other lines\nimport nothing_of_that_name\n"):
+        served.write("handler.py", broken)  # not in service
+        with pytest.raises(KeyError) as raised:
+            served.ask()
     last = traceback.extract_tb(raised.value.__traceback__)[-1]
     assert (last.filename, last.lineno) == (str(served.project / "handler.py"), 3)
     assert last.line == "raise KeyError('threshold')"

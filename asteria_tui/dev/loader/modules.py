@@ -50,14 +50,7 @@ class SourceLoader(importlib.machinery.SourceFileLoader):
     modules: Modules
 
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 of the interface
-        path = self.get_filename()
-        source = self.modules.read(path)
-        shown = self.modules.shown(path)
-        code: CodeType = compile(source, shown, "exec", dont_inherit=True)
-        # The text of the code in service, also when the file is another by now.
-        text = source.decode("utf-8", "replace")
-        linecache.cache[shown] = (len(source), None, text.splitlines(True), shown)
-        return code
+        return self.modules.code(self.get_filename())
 
 
 class Modules:
@@ -68,6 +61,12 @@ class Modules:
         self._read = read
         self.loaded: list[str] = []
         """The files of the modules imported since `take_out`."""
+        self.compiled: dict[str, str] = {}
+        """The project's modules that no Python wrote, by file: such a one can't be loaded again."""
+        self._names: set[str] = set()
+        self._codes: dict[str, tuple[bytes, CodeType]] = {}
+        self._lines: dict[str, Any] = {}
+        """The texts that tracebacks quoted, of the files that were compiled since `take_out`."""
         place = next(
             (i for i, finder in enumerate(sys.meta_path) if finder is importlib.machinery.PathFinder),
             len(sys.meta_path),
@@ -76,55 +75,47 @@ class Modules:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is None or not spec.origin or not self.territory.owns(spec.origin):
-            return spec
-        if type(spec.loader) is importlib.machinery.SourceFileLoader:
-            loader = SourceLoader(name, spec.origin)
-            loader.modules = self
-            spec.loader, spec.cached = loader, None
+        if spec is None:
+            return None
+        if spec.origin is None:
+            # A folder without __init__.py.
+            if any(map(self.territory.holds, spec.submodule_search_locations or ())):
+                self._names.add(name)
+        elif self.territory.owns(spec.origin):
+            if isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
+                self.compiled[spec.origin] = name
+            elif type(spec.loader) is importlib.machinery.SourceFileLoader:
+                self._names.add(name)
+                loader = SourceLoader(name, spec.origin)
+                loader.modules = self
+                spec.loader, spec.cached = loader, None
         return spec
 
-    def read(self, path: str) -> bytes:
+    def code(self, path: str) -> CodeType:
+        """Of the file as it is now; raises OSError, and what compiling raises."""
+        source = self._read(path)
         self.loaded.append(path)
-        return self._read(path)
-
-    def shown(self, path: str) -> str:
-        return self.territory.shown.get(path, path)
-
-    def extensions(self) -> dict[str, str]:
-        """The project's compiled modules by file: Python cannot load such a one again."""
-        found = {}
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            is_compiled = isinstance(
-                getattr(getattr(module, "__spec__", None), "loader", None), importlib.machinery.ExtensionFileLoader
-            )
-            if is_compiled and file and self.territory.owns(file):
-                found[file] = name
-        return found
+        known = self._codes.get(path)
+        shown = self.territory.shown.get(path, path)
+        if known is None or known[0] != source:
+            known = (source, compile(source, shown, "exec", dont_inherit=True))
+            self._codes[path] = known
+        # The text of the code in service, also when the file is another by now.
+        self._lines.setdefault(shown, linecache.cache.get(shown))
+        linecache.cache[shown] = (len(source), None, source.decode("utf-8", "replace").splitlines(True), shown)
+        return known[1]
 
     def take_out(self) -> dict[str, ModuleType]:
         """The project's modules, which are imported anew from now on."""
         self.loaded = []
-        taken = {name: module for name, module in list(sys.modules.items()) if self._is_own(module)}
-        for name in taken:
-            del sys.modules[name]
-        return taken
+        self._lines = {}
+        return {name: sys.modules.pop(name) for name in self._names if name in sys.modules}
 
     def put_back(self, taken: dict[str, ModuleType]) -> None:
         """Those of before, in place of whatever was imported since."""
+        linecache.cache.update((shown, lines) for shown, lines in self._lines.items() if lines is not None)
         self.take_out()
         sys.modules.update(taken)
-
-    def _is_own(self, module: ModuleType) -> bool:
-        spec = getattr(module, "__spec__", None)
-        if spec is None:
-            return False
-        if isinstance(spec.loader, SourceLoader):
-            return True
-        # A folder without __init__.py.
-        is_namespace = spec.origin is None and spec.submodule_search_locations is not None
-        return is_namespace and any(map(self.territory.holds, spec.submodule_search_locations))
 
     def remove(self) -> None:
         sys.meta_path.remove(self)

@@ -119,7 +119,7 @@ class Worker:
 
     def _load(self, context: Any, changed: list[str]) -> None:
         begun = time.perf_counter()
-        compiled = self.modules.extensions()
+        compiled = self.modules.compiled
         blocked = next((compiled[path] for path in changed if path in compiled), None)
         if blocked is not None:
             self._failed(ImportError(f"{blocked} is compiled: only a new process can load it again"), changed, "worker")
@@ -193,7 +193,7 @@ class Worker:
                 context.model_yaml_config = yaml.safe_load(file) or {}
 
     def _watch(self, modules: list[str]) -> None:
-        paths = [*self._names, *modules, *self.modules.extensions()]
+        paths = [*self._names, *modules, *self.modules.compiled]
         self.files.add(paths)
         self.files.keep(paths)
 
