@@ -184,7 +184,10 @@ def _reap(processes: Sequence[ProcessId]) -> None:
 
 
 async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
-    """Does `work` to its end however often we are cancelled meanwhile; the cancellation is raised after it."""
+    """Does `work` to its end however often we are cancelled meanwhile; the cancellation is raised after it.
+
+    What the work itself raised is then the cause of the cancellation.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -192,10 +195,9 @@ async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
-    result = task.result()
     if cancelled is not None:
-        raise cancelled
-    return result
+        raise cancelled from (None if task.cancelled() else task.exception())
+    return task.result()
 
 
 async def lock(file: IO[Any], waiting: Callable[[], object] = lambda: None) -> None:
@@ -211,6 +213,16 @@ async def lock(file: IO[Any], waiting: Callable[[], object] = lambda: None) -> N
             await asyncio.sleep(LOCK_POLL)
         else:
             return
+
+
+def listening_ports(process: ProcessId) -> frozenset[int]:
+    """Empty where it has ended, or the system does not tell."""
+    found = process.find()
+    try:
+        connections = found.net_connections(kind="tcp") if found is not None else []
+    except psutil.Error:
+        return frozenset()
+    return frozenset(one.laddr.port for one in connections if one.laddr and one.status == psutil.CONN_LISTEN)
 
 
 class PortOwner(msgspec.Struct, frozen=True):

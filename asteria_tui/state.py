@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from asteria_tui import events
+from asteria_tui.errors import ExitCode
 from asteria_tui.events import Event, Key, Lane, Model, OperationFailed, Predicted, SourceState, StageFailed
 
 Status = Literal["running", "done", "failed"]
@@ -147,7 +148,10 @@ def _fail(state: State, event: OperationFailed) -> State:
         else stage
         for stage in state.stages
     )
-    return msgspec.structs.replace(_without(state, event.operation), stages=stages, last_failure=event)
+    # Whoever interrupts knows; what failed before is still to be fixed.
+    is_told = event.exit_code == ExitCode.INTERRUPTED and state.last_failure is not None
+    last = state.last_failure if is_told else event
+    return msgspec.structs.replace(_without(state, event.operation), stages=stages, last_failure=last)
 
 
 def _without(state: State, operation: str) -> State:

@@ -50,6 +50,9 @@ class FakeTarget:
     async def find(self) -> ServerRecord | None:
         return load_record(self.project) if self.server.is_running else None
 
+    async def prepare(self, models: Sequence[ServedModel], own: Ports | None, emit: Emit) -> None:
+        self._called("prepare")
+
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         self._called("start")
         if self.server.is_running:

@@ -153,3 +153,10 @@ def test_memory_is_bounded():
 def test_what_concerns_no_state_changes_nothing():
     state = after(events.StageStarted(stage="package"))
     assert reduce(state, events.Event()) is state
+
+
+def test_an_interruption_does_not_hide_what_failed_before():
+    before = after(started("a"), failed("a"))
+    interrupted = events.OperationFailed(operation="b", name="up", title="interrupted", exit_code=130)
+    assert reduce(reduce(before, started("b")), interrupted).last_failure == before.last_failure
+    assert after(started("b"), interrupted).last_failure == interrupted

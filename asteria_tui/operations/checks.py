@@ -18,11 +18,12 @@ from asteria_tui.archive.sources import collect
 from asteria_tui.archive.stores import unpacked_size
 from asteria_tui.config import ModelSettings, Project, TargetName
 from asteria_tui.errors import AsteriaError, ConfigError, ExitCode, TargetError
-from asteria_tui.events import Checked, Stage
+from asteria_tui.events import Checked, Stage, WarningRaised
 from asteria_tui.operations.base import Context, Operation
 from asteria_tui.targets.record import ServerRecord, load_record
 from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import JAVA_OPTIONS
+from asteria_tui.targets.target import LostServerError
 from asteria_tui.wording import size
 
 ROOM = 4 * 2**20
@@ -175,7 +176,15 @@ class CheckUp(Operation, frozen=True, kw_only=True):
 
     async def run(self, context: Context) -> ExitCode:
         record = load_record(context.project)
-        running = await open_target(context.project, record.target).find() if record else None
+        is_elsewhere = record is not None and record.target != context.project.settings.server.target
+        target = open_target(context.project, record.target) if record and is_elsewhere else context.target
+        try:
+            running = await target.find()
+        except LostServerError as error:
+            running = None
+            context.emit(WarningRaised(text=error.title, hint=error.hint))
+        except AsteriaError:
+            running = None  # no engine: the check of the runtime says so
         plan = Plan(context=context, models=context.models(self.model), running=running)
         failures: list[Checked] = []
         for check in checks_of(context.project, "package", "start"):

@@ -67,8 +67,9 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_beside:
             try:
                 await uninterrupted(self._take_over())
-            except asyncio.CancelledError:  # after it has taken over
-                await uninterrupted(self._end_old())
+            except asyncio.CancelledError as interruption:
+                if interruption.__cause__ is None:  # it has taken over
+                    await uninterrupted(self._end_old())
                 raise
             try:
                 await self.drain("predict")
@@ -86,8 +87,15 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
         self._remember(self.loaded)
 
     async def _end_old(self) -> None:
+        """Each of them, whatever becomes of another; raises the first refusal."""
+        refused: list[AsteriaError] = []
         for version in self.old:
-            await self.server.client.unregister(self.model.name, version)
+            try:
+                await self.server.client.unregister(self.model.name, version)
+            except AsteriaError as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
     async def drain(self, during: Stage) -> None:
         await drain(

@@ -23,6 +23,10 @@ from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.targets.target import LostServerError, Target
 
+ANSWER_WITHIN = 30.0
+"""Seconds after which a server whose process lives is given up when it has answered nothing."""
+ASK_AGAIN_AFTER = 0.5
+
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """The server that runs after the stage."""
@@ -103,21 +107,28 @@ async def _running(context: Context) -> Former | None:
 
 
 async def _serves_on(context: Context, former: Former) -> bool:
-    """Whether a running server can be kept: same target, same settings, and it answers."""
+    """Whether a running server can be kept: same target, same settings, and it answers; a busy one may take a while."""
     if former.target is not context.target or former.record.fingerprint != context.target.fingerprint():
         return False
-    try:
-        async with context.client(former.record) as client:
-            await client.models()
-    except AsteriaError:
-        return False
-    return True
+    end = time.monotonic() + ANSWER_WITHIN
+    while True:
+        try:
+            async with context.client(former.record) as client:
+                await client.models()
+        except AsteriaError:
+            if time.monotonic() >= end or await former.target.find() is None:
+                return False
+        else:
+            return True
+        context.emit(StageProgressed(stage="start", text="waiting for the running server to answer"))
+        await asyncio.sleep(ASK_AGAIN_AFTER)
 
 
 async def _replaced(context: Context, former: Former | None, models: Sequence[ServedModel]) -> ServerRecord:
     """A new server; the target stops the one of before when everything that the new one needs is there."""
     try:
         if former is not None and former.target is not context.target:
+            await context.target.prepare(models, former.record.ports, context.emit)
             await former.target.stop(context.emit)
         return await context.target.start(models, context.emit)
     except AsteriaError as error:

@@ -19,6 +19,7 @@ from asteria_tui.operations.predict import smoke_test
 from asteria_tui.operations.ready import wait_ready, with_oom_reason
 from asteria_tui.operations.replace import Replacement, end_retries, keep, load, remember, unload
 from asteria_tui.operations.start import Started, start_again, start_server
+from asteria_tui.process import uninterrupted
 from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.wording import plural
@@ -99,11 +100,14 @@ async def _smoke_tested(
                 except AsteriaError as error:
                     failures.append((name, error))
         except (AsteriaError, asyncio.CancelledError):
-            for _, replacement in ready.values():
-                if replacement is not None:
-                    await replacement.reject()
+            await uninterrupted(_reject([replacement for _, replacement in ready.values() if replacement]))
             raise
     return failures
+
+
+async def _reject(replacements: list[Replacement]) -> None:
+    for replacement in replacements:
+        await replacement.reject()
 
 
 async def _predict(server: ServerConnection, model: ServedModel, replacement: Replacement | None) -> None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Collection
 
 from asteria_tui.errors import TargetError
 from asteria_tui.process import port_owner
 from asteria_tui.targets.server_config import Ports
 
 
-def claim_ports(wanted: Ports, own: Ports | None = None) -> Ports:
+def claim_ports(wanted: Ports, own: Ports | None = None, lost: Collection[int] = ()) -> Ports:
     """The ports to use, each 0 replaced by a free one; raises TargetError naming port, pid and program.
 
-    `own` are those of the server that is to be replaced: they are free for its successor.
+    `own` are those of the server that is to be replaced, `lost` those of one without a record: they are free for its
+    successor.
     """
     taken = []
-    given_back = set(own.items().values()) if own else set()
+    given_back = {*lost, *(own.items().values() if own else ())}
     held: list[socket.socket] = []
     chosen: dict[str, int] = {}
     try:

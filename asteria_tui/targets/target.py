@@ -68,6 +68,13 @@ class Target(Protocol):
         """The server of this project, if it runs; raises LostServerError where it cannot be talked to any more."""
         ...
 
+    async def prepare(self, models: Sequence[ServedModel], own: Ports | None, emit: Emit) -> None:
+        """Does and checks all that can fail while the server of before still runs; raises TargetError.
+
+        `own` are the ports of that server, on whichever target. `start` does it too.
+        """
+        ...
+
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         """Starts a server and returns when it answers; raises TargetError and leaves nothing behind.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
 from asteria_tui.errors import ConfigError, ExitCode, TargetError
-from asteria_tui.events import Checked
+from asteria_tui.events import Checked, WarningRaised
 from asteria_tui.operations import checks
 from asteria_tui.operations.checks import CHECKS, CheckUp, require_room
 from asteria_tui.operations.up import Up
+from asteria_tui.process import ProcessId, listening_ports
 from asteria_tui.targets.ports import claim_ports
 from asteria_tui.targets.record import load_record
 from asteria_tui.targets.server_config import Ports
+from asteria_tui.targets.target import LostServerError
 from tests.operations.conftest import ECHO
 
 
@@ -56,6 +59,27 @@ async def test_the_ports_of_the_server_whose_place_is_taken_are_free(rig):
         with pytest.raises(TargetError, match="a port is taken"):
             claim_ports(wanted)
         assert claim_ports(wanted, own=wanted).inference == port
+
+
+async def test_a_lost_server_is_said_and_the_checks_go_on(rig, monkeypatch):
+    async def lost():
+        raise LostServerError(42, rig.project.state_dir)
+
+    monkeypatch.setattr(rig.target, "find", lost)
+    assert await rig.run(CheckUp()) == ExitCode.DONE
+    assert "pid 42" in rig.one(WarningRaised).text
+    assert len(rig.all(Checked)) == len(checks.checks_of(rig.project, "package", "start"))
+
+
+async def test_the_ports_of_a_lost_server_are_free_for_its_successor():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        lost = listening_ports(ProcessId.of(os.getpid()))
+        assert port in lost
+        wanted = Ports(inference=port, management=0, metrics=0, grpc_inference=0, grpc_management=0)
+        with pytest.raises(TargetError):
+            claim_ports(wanted)
+        assert claim_ports(wanted, lost=lost).inference == port
 
 
 async def test_a_full_disk_is_named_before_anything_is_unloaded(rig, monkeypatch):

@@ -14,6 +14,7 @@ from asteria_tui.operations import drain
 from asteria_tui.operations.restart import Restart
 from asteria_tui.operations.start import Former, start_again
 from asteria_tui.operations.up import Up
+from asteria_tui.process import uninterrupted
 from asteria_tui.targets.record import load_record
 from asteria_tui.targets.target import Vitals
 from tests.fake_server import error
@@ -158,6 +159,49 @@ async def test_an_archive_that_was_changed_since_is_not_loaded(served):
     await served.fail(Up(), ServerError, "KeyError")
     assert "does not load again either" in served.one(WarningRaised).text
     assert load_record(served.project).models["echo"].sha256 == ""
+
+
+async def test_an_interruption_while_it_is_refused_as_the_default_leaves_the_old_one(served):
+    served.settings(VERSION_2)
+    begun = asyncio.Event()
+
+    async def refused(_: httpx.Request) -> httpx.Response:
+        begun.set()
+        await asyncio.sleep(0.01)
+        return error(500, "InternalServerException", "no")
+
+    served.server.replies["PUT /models/echo/2.0/set-default"] = refused
+    running = asyncio.ensure_future(served.run(Up()))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert list(served.server.models["echo"]) == ["1.0"]
+
+
+async def test_one_old_version_that_does_not_go_keeps_no_other(served):
+    served.server.register("echo", "1.5")
+    served.settings(VERSION_2)
+    served.server.replies["DELETE /models/echo/1.0"] = lambda _: error(500, "InternalServerException", "no")
+    await served.fail(Up(), ServerError)
+    assert set(served.server.models["echo"]) == {"1.0", "2.0"}
+
+
+async def test_an_interruption_is_raised_also_when_the_work_fails():
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await may_end.wait()
+        raise ServerError("no")
+
+    running = asyncio.ensure_future(uninterrupted(work()))
+    await begun.wait()
+    running.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await running
+    assert isinstance(raised.value.__cause__, ServerError)
 
 
 @pytest.mark.parametrize("toml", [ECHO, VERSION_2], ids=["in place", "beside"])

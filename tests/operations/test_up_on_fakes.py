@@ -12,7 +12,7 @@ import pytest
 
 from asteria_tui.errors import AsteriaError, ServerError, TargetError
 from asteria_tui.events import Predicted, StageFailed, StageProgressed, WarningRaised
-from asteria_tui.operations import ready
+from asteria_tui.operations import ready, start
 from asteria_tui.operations.up import Up
 from asteria_tui.targets.record import load_record, save_record
 from asteria_tui.targets.target import Vitals
@@ -97,12 +97,38 @@ async def test_what_cannot_be_started_again_is_not_stopped(rig):
     assert rig.server.is_running
 
 
-async def test_a_server_that_does_not_answer_is_started_anew(rig):
+async def test_a_server_that_does_not_answer_is_started_anew(rig, monkeypatch):
+    monkeypatch.setattr(start, "ANSWER_WITHIN", 0.0)
     await rig.up()
     rig.server.replies["GET /models"] = lambda request: error(500, "InternalServerException", "no")
     rig.target.fails["start"] = TargetError("as far as here")
     await rig.fail(Up(), TargetError)
     assert rig.target.calls == ["preflight", "start"]
+
+
+async def test_a_busy_server_that_answers_late_is_kept(rig, monkeypatch):
+    monkeypatch.setattr(start, "ASK_AGAIN_AFTER", 0.001)
+    await rig.up()
+    asked = itertools.count()
+
+    def busy(request):
+        if next(asked) == 1:
+            del rig.server.replies["GET /models"]
+        raise httpx.ReadTimeout("busy", request=request)
+
+    rig.server.replies["GET /models"] = busy
+    await rig.up()
+    assert (rig.target.calls, rig.stages["start"]) == ([], "same")
+
+
+async def test_one_on_another_target_runs_on_when_its_successor_cannot_be_prepared(rig, monkeypatch):
+    await rig.up()
+    save_record(rig.project, msgspec.structs.replace(load_record(rig.project), target="docker"))
+    other = FakeTarget(rig.project, rig.server)
+    monkeypatch.setattr("asteria_tui.operations.start.open_target", lambda project, name: other)
+    rig.target.fails["prepare"] = TargetError("the image could not be built")
+    await rig.fail(Up(), TargetError, "could not be built")
+    assert (other.calls, rig.target.calls, rig.server.is_running) == ([], ["preflight", "prepare"], True)
 
 
 async def test_a_server_on_another_target_is_ended_first(rig, monkeypatch):
@@ -113,7 +139,7 @@ async def test_a_server_on_another_target_is_ended_first(rig, monkeypatch):
     monkeypatch.setattr("asteria_tui.operations.start.open_target", lambda project, name: opened.append(name) or other)
     await rig.up()
     assert opened == ["docker"]
-    assert (other.calls, rig.target.calls) == (["stop"], ["preflight", "start"])
+    assert (other.calls, rig.target.calls) == (["stop"], ["preflight", "prepare", "start"])
 
 
 async def test_a_start_that_fails_is_the_stage_s_failure(rig):

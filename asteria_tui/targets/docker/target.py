@@ -78,11 +78,12 @@ class DockerTarget:
     async def find(self) -> ServerRecord | None:
         return await self._in_thread(self._find)
 
+    async def prepare(self, models: Sequence[ServedModel], own: Ports | None, emit: Emit) -> None:
+        await self._prepared(models, own, emit)
+
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
-        image = await self._make_image(emit)
         running = await self.find()
-        own = running.ports if running else None
-        await self._in_thread(lambda client: run.check(client, self.project, models, own))
+        image = await self._prepared(models, running.ports if running else None, emit)
         await self.stop(emit)
         emit(ServerChanged(state="starting", target="docker"))
         try:
@@ -143,6 +144,12 @@ class DockerTarget:
         return await uninterrupted(self._in_thread(call))
 
     # -- starting -----------------------------------------------------------------------------------------------
+
+    async def _prepared(self, models: Sequence[ServedModel], own: Ports | None, emit: Emit) -> str:
+        """The name of the image, when everything that a container needs is there."""
+        image = await self._make_image(emit)
+        await self._in_thread(lambda client: run.check(client, self.project, models, own))
+        return image
 
     async def _make_image(self, emit: Emit) -> str:
         """The name of an image that is there."""

@@ -21,6 +21,7 @@ from asteria_tui.logs.history import CONSOLE_FILE, name_in_run, start_run
 from asteria_tui.process import (
     HARD_TIMEOUT,
     ProcessId,
+    listening_ports,
     mark_of,
     port_owner,
     start,
@@ -76,7 +77,9 @@ class LocalTarget:
         await asyncio.to_thread(find_runtime, self.project)
 
     async def claim_ports(self, own: Ports | None) -> Ports:
-        return claim_ports(Ports.wanted(self.project.settings.server), own)
+        # A server whose record is lost gives its ports back too.
+        lost = await asyncio.to_thread(listening_ports, self._found) if own is None and self._found else frozenset()
+        return claim_ports(Ports.wanted(self.project.settings.server), own, lost)
 
     async def find(self) -> ServerRecord | None:
         record = self._record()
@@ -94,6 +97,10 @@ class LocalTarget:
             raise LostServerError(process.pid, self.project.state_dir)
         # Whoever started it was killed before it could write the pid down.
         return msgspec.structs.replace(record, process=self._found)
+
+    async def prepare(self, models: Sequence[ServedModel], own: Ports | None, emit: Emit) -> None:  # noqa: ARG002 nothing is built
+        await self.preflight()
+        await self.claim_ports(own)
 
     async def start(self, models: Sequence[ServedModel], emit: Emit) -> ServerRecord:
         runtime = await asyncio.to_thread(find_runtime, self.project)
