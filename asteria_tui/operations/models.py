@@ -10,6 +10,7 @@ from asteria_tui.events import Lane, ModelDescribed
 from asteria_tui.operations.base import Context, Operation
 from asteria_tui.operations.status import show_models
 from asteria_tui.server.client import Client
+from asteria_tui.targets.record import ServerRecord, load_record, save_record, with_model
 
 WORKER_TIMEOUT = 300.0
 """Seconds for a call that waits for workers to load a model of any size."""
@@ -53,10 +54,18 @@ class ModelChange(Operation, frozen=True, kw_only=True):
         record = await context.running()
         async with context.client(record) as client:
             await self.change(client)
+            record = self.recorded(record)
+            known = load_record(context.project)
+            if known is not None and self.recorded(known) != known:
+                save_record(context.project, self.recorded(known))
             await show_models(context, client, record)
 
     async def change(self, client: Client) -> None:
         raise NotImplementedError
+
+    def recorded(self, record: ServerRecord) -> ServerRecord:
+        """The record of the server after it: what somebody took away on purpose is not missed."""
+        return record
 
 
 class RegisterModel(ModelChange, frozen=True, kw_only=True):
@@ -93,6 +102,11 @@ class UnregisterModel(ModelChange, frozen=True, kw_only=True):
 
     async def change(self, client: Client) -> None:
         await client.unregister(self.model, self.version)
+
+    def recorded(self, record: ServerRecord) -> ServerRecord:
+        loaded = record.models.get(self.model)
+        is_gone = loaded is not None and self.version in {None, loaded.version}
+        return with_model(record, self.model, None) if is_gone else record
 
 
 class ScaleModel(ModelChange, frozen=True, kw_only=True):

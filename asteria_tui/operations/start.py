@@ -13,6 +13,7 @@ from asteria_tui.archive import kept
 from asteria_tui.config import ModelSettings, Project
 from asteria_tui.errors import ArchiveError, AsteriaError
 from asteria_tui.events import ModelsChanged, ServerChanged, StageProgressed, WarningRaised
+from asteria_tui.operations import drain
 from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
 from asteria_tui.operations.checks import Plan, require
 from asteria_tui.operations.ready import wait_ready
@@ -127,8 +128,10 @@ async def _serves_on(context: Context, former: Former) -> bool:
 async def _replaced(context: Context, former: Former | None, models: Sequence[ServedModel]) -> ServerRecord:
     """A new server; the target stops the one of before when everything that the new one needs is there."""
     try:
-        if former is not None and former.target is not context.target:
+        if former is not None:
             await context.target.prepare(models, former.record.ports, context.emit)
+            await _drained(context, former)
+        if former is not None and former.target is not context.target:
             await former.target.stop(context.emit)
         return await context.target.start(models, context.emit)
     except AsteriaError as error:
@@ -139,6 +142,25 @@ async def _replaced(context: Context, former: Former | None, models: Sequence[Se
         if former is not None:
             await start_again(context, former, "interrupted")
         raise
+
+
+async def _drained(context: Context, former: Former) -> None:
+    """Requests in flight are answered before the server goes, for a bounded time; an unwell one is not waited for."""
+    there = msgspec.structs.replace(context, target=former.target)
+    with contextlib.suppress(AsteriaError, TimeoutError):
+        async with asyncio.timeout(drain.MAX_DRAIN + 1), context.client(former.record) as client:
+            server = ServerConnection(there, client, open_watch(there))
+            versions: dict[str, list[str]] = {}
+            for model in await client.models():
+                versions.setdefault(model.name, []).append(model.version)
+            async with asyncio.TaskGroup() as group:
+                for name, served in versions.items():
+                    group.create_task(_drained_model(server, name, served))
+
+
+async def _drained_model(server: ServerConnection, name: str, versions: list[str]) -> None:
+    with contextlib.suppress(AsteriaError):
+        await drain.drain(server, name, versions, "start", takes_new=True)
 
 
 async def _start_former(context: Context, former: Former) -> None:

@@ -7,6 +7,7 @@ import pytest
 from asteria_tui.errors import ConfigError, ServerError
 from asteria_tui.events import ModelDescribed, ModelsChanged
 from asteria_tui.operations import models
+from asteria_tui.targets.record import load_record
 from tests.fake_server import error
 
 
@@ -88,3 +89,16 @@ async def test_without_a_server(rig):
     rig.server.stop()
     for operation in (models.ListModels(), models.DescribeModel(model="echo"), models.UnregisterModel(model="echo")):
         await rig.fail(operation, ServerError, "no server")
+
+
+async def test_what_was_unregistered_by_hand_is_not_missed_and_the_next_up_loads_it(rig):
+    await rig.run(models.UnregisterModel(model="echo"))
+    assert load_record(rig.project).models == {}
+    await rig.up()
+    assert load_record(rig.project).models.keys() == {"echo"}
+
+
+async def test_of_another_version_the_record_says_nothing(rig):
+    rig.server.register("echo", "1.5")
+    await rig.run(models.UnregisterModel(model="echo", version="1.5"))
+    assert load_record(rig.project).models.keys() == {"echo"}

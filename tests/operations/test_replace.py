@@ -331,6 +331,13 @@ async def test_requests_are_waited_for_a_bounded_time(served, monkeypatch):
     assert "requests to echo 1.0 were still worked on" in served.one(WarningRaised).text
 
 
+async def test_a_restart_waits_for_requests_too(served, monkeypatch):
+    monkeypatch.setattr(drain, "MAX_DRAIN", 0.2)
+    served.server.named("echo").pending = 3
+    await served.run(Restart())
+    assert "requests to echo 1.0 were still worked on" in served.one(WarningRaised).text
+
+
 async def test_requests_that_go_on_coming_are_told_from_those_that_were_there(served, monkeypatch):
     monkeypatch.setattr(drain, "MAX_WAIT_FOR_GAP", 0.2)
     model = served.server.named("echo")

@@ -84,7 +84,7 @@ async def test_settings_that_only_a_restart_applies_start_a_new_server(rig):
     await rig.up()
     rig.settings(ECHO + "[server]\ntoken_expiration_minutes = 5\n")
     await rig.up()
-    assert rig.target.calls == ["preflight", "start"]
+    assert rig.target.calls == ["preflight", "prepare", "start"]
     assert any("changed settings" in event.text for event in rig.all(StageProgressed))
 
 
@@ -103,7 +103,7 @@ async def test_a_server_that_does_not_answer_is_started_anew(rig, monkeypatch):
     rig.server.replies["GET /models"] = lambda request: error(500, "InternalServerException", "no")
     rig.target.fails["start"] = TargetError("as far as here")
     await rig.fail(Up(), TargetError)
-    assert rig.target.calls == ["preflight", "start"]
+    assert rig.target.calls == ["preflight", "prepare", "start"]
 
 
 async def test_a_busy_server_that_answers_late_is_kept(rig, monkeypatch):
