@@ -136,7 +136,9 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
         name, project = self.model.name, self.server.context.project
         settings = settings_of(before, self.model.settings)
         begun = time.time()
-        with kept.in_store(project, name, before.file, before.sha256) as file:
+        with contextlib.ExitStack() as lent:
+            found = kept.in_store(project, name, before.file, before.sha256)
+            file = await uninterrupted(asyncio.to_thread(lent.enter_context, found))
             old = ServedModel(name=name, version=before.version, file=file, sha256=before.sha256, settings=settings)
             await register(self.server, old)
         await wait_ready(self.server, name, before.version, begun, settings.startup_timeout)

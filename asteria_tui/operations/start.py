@@ -19,6 +19,7 @@ from asteria_tui.operations.checks import Plan, require
 from asteria_tui.operations.ready import wait_ready
 from asteria_tui.operations.replace import settings_of
 from asteria_tui.operations.status import server_running, warn_of_damage
+from asteria_tui.process import uninterrupted
 from asteria_tui.targets.record import ServerRecord, adopt_record, load_record, save_record
 from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
@@ -178,7 +179,9 @@ async def _start_former(context: Context, former: Former) -> None:
             known = before.settings.models.get(name) or context.project.settings.models.get(name, ModelSettings())
             served_with = settings_of(loaded, known)
             try:
-                file = lent.enter_context(kept.in_store(project, name, loaded.file, loaded.sha256))
+                found = kept.in_store(project, name, loaded.file, loaded.sha256)
+                # To its end: what is lent is known to `lent` then.
+                file = await uninterrupted(asyncio.to_thread(lent.enter_context, found))
             except ArchiveError as error:
                 context.emit(WarningRaised(text=error.title))
                 continue

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from asteria_tui.config import Project
-from asteria_tui.errors import ConfigError, TargetError
+from asteria_tui.errors import ConfigError, ServerError, TargetError
 from asteria_tui.logs.history import start_run
 from asteria_tui.state_dir import make_dir, remove, write_file
 from asteria_tui.targets.docker import image
@@ -75,6 +75,18 @@ def of_project(client: DockerClient, mark: str) -> list[Container]:
     """Every container of that project, the newest first."""
     label = f"{PROJECT_LABEL}={mark}"
     return list(client.containers.list(all=True, filters={"label": label}, ignore_removed=True))
+
+
+def labelled_record(labels: Mapping[str, str]) -> ServerRecord:
+    """As it was when the container was started; raises ServerError where the label is none of ours."""
+    try:
+        return msgspec.json.decode(labels.get(RECORD_LABEL, ""), type=ServerRecord)
+    except msgspec.MsgspecError as error:
+        raise ServerError(
+            "the container of this project does not tell how it was started",
+            detail=f"its label {RECORD_LABEL} cannot be read: {error}",
+            hint="`asteria-tui down` ends it, `asteria-tui up` starts a new one after that",
+        ) from error
 
 
 def check(client: DockerClient, project: Project, models: Sequence[ServedModel], own: Ports | None) -> None:

@@ -31,7 +31,7 @@ from asteria_tui.targets.docker import console, run, store
 from asteria_tui.targets.docker.build import provide_image
 from asteria_tui.targets.docker.engine import in_daemon_thread, opened, talking
 from asteria_tui.targets.docker.image import BuildProgress, make_context
-from asteria_tui.targets.docker.run import PROJECT_LABEL, RECORD_LABEL, Setup
+from asteria_tui.targets.docker.run import PROJECT_LABEL, Setup
 from asteria_tui.targets.docker.spec import LOGS, STOP_SECONDS
 from asteria_tui.targets.record import (
     ServerRecord,
@@ -213,7 +213,7 @@ class DockerTarget:
             console.copy(container, self.project.state_dir, self._console)
             self._follow(container)
         if record is None or record.target != "docker":
-            found, record = record, msgspec.json.decode(container.labels[RECORD_LABEL], type=ServerRecord)
+            found, record = record, run.labelled_record(container.labels)
             if found is None:  # the state directory was removed; else it is that of a local server that ran since
                 save_record(self.project, record)
         return msgspec.structs.replace(record, container=container.name)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asteria_tui.errors import TargetError
+from asteria_tui.errors import ServerError, TargetError
+from asteria_tui.targets.docker import run
 from asteria_tui.targets.docker.spec import (
     OFFICIAL_STORE,
     STORE,
@@ -97,3 +98,9 @@ def test_unreadable_by_owner_and_mode(tmp_path, mode, user, is_closed):
             check_readable(someone, tmp_path, ["m.mar"])
         assert caught.value.hint == f"chmod o+rX {file}"
     file.chmod(0o600)
+
+
+@pytest.mark.parametrize("labels", [{}, {run.RECORD_LABEL: "{"}, {run.RECORD_LABEL: '{"ports": 1}'}])
+def test_a_label_that_is_none_of_ours_is_said_to_be_so(labels):
+    with pytest.raises(ServerError, match="does not tell how it was started"):
+        run.labelled_record(labels)
