@@ -34,11 +34,12 @@ async def drain(
     takes_new: bool,
     batch_delay: float = 0.0,
     has_log: bool = True,
+    hint: str = LOSSLESS,
 ) -> None:
     """Waits until no request to these versions waits or is worked on, at most `MAX_DRAIN` seconds.
 
     `takes_new`: new requests go on coming to them; then it is enough that those of the beginning were answered.
-    `has_log`: our log is that of this server.
+    `has_log`: our log is that of this server. `hint`: how none would be lost.
     """
     emit = server.context.emit
     which = f"{name} {', '.join(versions)}"
@@ -56,7 +57,7 @@ async def drain(
         if not requests and silent >= QUIET + batch_delay:
             return
         if takes_new and waited >= MAX_WAIT_FOR_GAP and answered >= first:
-            emit(WarningRaised(text=f"requests to {which} go on coming, and some are lost", hint=LOSSLESS))
+            emit(WarningRaised(text=f"requests to {which} go on coming, and some are lost", hint=hint))
             return
         if waited - reported >= 1:
             reported = waited

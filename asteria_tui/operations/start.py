@@ -161,7 +161,7 @@ async def _drained(context: Context, former: Former) -> None:
 
 async def _drained_model(server: ServerConnection, name: str, versions: list[str]) -> None:
     with contextlib.suppress(AsteriaError):
-        await drain.drain(server, name, versions, "start", takes_new=True)
+        await drain.drain(server, name, versions, "start", takes_new=True, hint="")
 
 
 async def _start_former(context: Context, former: Former) -> None:
