@@ -105,6 +105,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_of_older_code(self, answer: Predicted) -> bool:
         """Whether the sources of the model that gave this answer are others by now."""
+        if answer.sources_sha256:
+            in_service = (event.sources_sha256 for event in reversed(self.reloads) if event.model == answer.model)
+            return next(in_service, answer.sources_sha256) != answer.sources_sha256
         source = self.sources.get(answer.model)
         return source is not None and answer.archive_sha256 not in {"", source.sha256}
 

@@ -160,3 +160,11 @@ def test_an_interruption_does_not_hide_what_failed_before():
     interrupted = events.OperationFailed(operation="b", name="up", title="interrupted", exit_code=130)
     assert reduce(reduce(before, started("b")), interrupted).last_failure == before.last_failure
     assert after(started("b"), interrupted).last_failure == interrupted
+
+
+def test_an_answer_of_dev_is_of_older_code_when_other_sources_are_in_service():
+    answer = events.Predicted(model="m", status=200, milliseconds=1.0, sources_sha256="a")
+    state = after(events.Reloaded(model="m", sources_sha256="a"), events.Reloaded(model="other", sources_sha256="c"))
+    assert not State().is_of_older_code(answer)
+    assert not state.is_of_older_code(answer)
+    assert reduce(state, events.Reloaded(model="m", sources_sha256="b")).is_of_older_code(answer)

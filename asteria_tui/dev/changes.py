@@ -17,6 +17,7 @@ class Files:
     def __init__(self) -> None:
         self._seen: dict[Path, Signature] = {}
         self._texts: dict[Path, list[str]] = {}
+        self._folders: dict[Path, Signature] = {}
 
     @property
     def folders(self) -> frozenset[Path]:
@@ -24,6 +25,16 @@ class Files:
 
     def watch(self, files: Iterable[Path]) -> None:
         """Those from now on; one that was not among them before is known as it is now."""
+        self._watch_files(files)
+        self.has_other_names()
+
+    def has_other_names(self) -> bool:
+        """Whether a file came or went in one of their folders since this was asked last."""
+        now = {folder: signature(str(folder)) for folder in self.folders}
+        before, self._folders = self._folders, now
+        return now != before
+
+    def _watch_files(self, files: Iterable[Path]) -> None:
         wanted = set(files)
         for gone in self._seen.keys() - wanted:
             del self._seen[gone]

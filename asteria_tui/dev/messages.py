@@ -48,6 +48,12 @@ class Loaded(Message, frozen=True, kw_only=True):
     is_first: bool = False
 
 
+class Imported(Message, frozen=True, kw_only=True):
+    """Files of the project that were imported in the middle of a request."""
+
+    modules: tuple[str, ...]
+
+
 class Failure(Message, frozen=True, kw_only=True):
     """An exception of the project's code."""
 
@@ -101,7 +107,7 @@ class Failed(Failure, frozen=True, kw_only=True):
     milliseconds: Milliseconds = 0.0
 
 
-AnyMessage = Hello | Refused | Loaded | LoadFailed | Started | Answered | Failed
+AnyMessage = Hello | Refused | Loaded | Imported | LoadFailed | Started | Answered | Failed
 _decoder = msgspec.json.Decoder(AnyMessage)
 
 

@@ -15,12 +15,14 @@ from asteria_tui.config import ModelSettings, Project
 from asteria_tui.dev import archive, lease
 from asteria_tui.dev.archive import DAY, DevArchive
 from asteria_tui.errors import ArchiveError, AsteriaError, BusyError, ServerError, TargetError
-from asteria_tui.events import Lane, ModelsChanged, SampleAnswer, WarningRaised
+from asteria_tui.events import Lane, ModelsChanged, WarningRaised
 from asteria_tui.operations.base import Context, Operation, ServerConnection, locked, open_watch, stage
 from asteria_tui.operations.down import end_server
+from asteria_tui.operations.drain import versions_of
 from asteria_tui.operations.ownership import forget_dev
 from asteria_tui.operations.ready import wait_ready
 from asteria_tui.operations.replace import REGISTER_SLACK, load, remember, unload
+from asteria_tui.operations.samples import Samples
 from asteria_tui.operations.saves import Again, Saves
 from asteria_tui.operations.start import start_server
 from asteria_tui.operations.status import show_models
@@ -48,27 +50,27 @@ class Dev(Operation, frozen=True, kw_only=True):
         if context.project.settings.server.target != "local":
             raise TargetError("dev serves on this machine only", hint="--target local; `up` serves in a container")
         again: Again | None = None
-        answers: dict[tuple[str, str], SampleAnswer] = {}
+        samples = Samples(self.samples)
         async with _owning(context, context.models(self.model), stop=self.stop) as owned:
             while True:
-                is_restart = again is not None and again.depth == "restart"
-                served = await owned.serve(is_live=self.depth == "live", anew=is_restart)
+                served = await owned.serve(is_live=self.depth == "live", again=again)
                 async with context.client(served.record) as client:
                     server = ServerConnection(owned.context, client, open_watch(owned.context, look_back=0))
                     saves = Saves(
                         server,
                         served.archives,
                         folder=served.temporary,
-                        samples=self.samples,
+                        samples=samples,
                         depth=self.depth,
                         is_owned=owned.is_ours,
-                        answers=answers,
                     )
                     try:
                         await saves.follow(again)
                     except Again as asked:
                         again = asked
                         owned.use(asked.project)
+                    else:
+                        return
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ class Owner:
         self.context.target.project = project
         self.models = {name: model for name, model in project.settings.models.items() if name in self.models}
 
-    async def serve(self, *, is_live: bool, anew: bool = False) -> Served:
+    async def serve(self, *, is_live: bool, again: Again | None) -> Served:
         """The stages start and ready, under the lock of the project; raises AsteriaError."""
         context, project = self.context, self.context.project
         async with locked(project, context.emit):
@@ -110,11 +112,13 @@ class Owner:
                 can_live = is_live and not archive.obstacle(project, settings)
                 archives[name] = await asyncio.to_thread(archive.make, project, name, settings, is_live=can_live)
             models = [served_model(archives[name], settings) for name, settings in self.models.items()]
-            started = await start_server(context, models, anew=anew)
+            started = await start_server(context, models, anew=again is not None and again.depth == "restart")
             async with context.client(started.record) as client:
                 server = ServerConnection(context, client, open_watch(context, look_back=0))
                 for model in models:
-                    await _ready(server, model, self.models[model.name], started.record, is_new=started.is_new)
+                    is_again = started.is_new or (again is not None and model.name in again.models)
+                    if is_again or not await _is_served(server, started.record, model):
+                        await _ready(server, model, self.models[model.name], started.record, is_new=started.is_new)
                 await show_models(context, client, load_record(project) or started.record)
         record = load_record(project) or started.record
         temporary = Path(record.temporary) if record.temporary else project.state_dir / INSIDE
@@ -123,6 +127,8 @@ class Owner:
     async def leave(self, *, stop: bool) -> None:
         """The server as it was before; not where somebody else has it by now."""
         context = self.context
+        if not self.is_ours():
+            return
         async with locked(context.project, context.emit):
             if not self.is_ours():
                 return
@@ -195,6 +201,13 @@ def _plain(record: ServerRecord | None) -> ServerRecord | None:
         return None
     models = {name: loaded for name, loaded in record.models.items() if not loaded.is_dev}
     return msgspec.structs.replace(record, models=models)
+
+
+async def _is_served(server: ServerConnection, record: ServerRecord, model: ServedModel) -> bool:
+    """Just so, by the `dev` that goes on: what changed in its folder, its workers see by themselves."""
+    if record.models.get(model.name) != LoadedModel.of(model):
+        return False
+    return any(one.is_ready and one.version == model.version for one in await versions_of(server, model.name))
 
 
 async def _ready(

@@ -38,6 +38,32 @@ class Handler:
 """
 
 
+NET = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1, bias=False)
+
+    def forward(self, x):
+        return self.layer(x) * {factor}
+"""
+BASE = """
+from pathlib import Path
+from ts.torch_handler.base_handler import BaseHandler
+
+class Handler(BaseHandler):
+    def preprocess(self, data):
+        return super().preprocess([[float(item["body"])] for item in data])
+
+    def postprocess(self, data):
+        words = sorted(file.name for file in Path(self.model_pt_path).parent.glob("*.txt"))
+        return [{"y": y, "words": words} for [y] in data.tolist()]
+"""
+SILENT = "def answer(data, context):\n    return data and [{value} for _ in data]\n"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     import torch
@@ -47,6 +73,11 @@ def folder(tmp_path_factory):
     made.write("helper.py", "VALUE = 'a'\n")
     made.write("other.py", CLASS.format(value=0))
     torch.save(torch.ones(3), made.path / "weights.pt")
+    made.write("net.py", NET.format(factor=1))
+    made.write("base.py", BASE)
+    made.write("words/one.txt", "")
+    torch.save({"layer.weight": torch.ones(1, 1)}, made.path / "net.pt")
+    made.write("silent.py", SILENT.format(value=0))
     made.write("samples/first.json", "1")
     made.write("samples/second.json", "2")
     made.write(
@@ -62,6 +93,16 @@ def folder(tmp_path_factory):
         handler = "other.py"
         serialized_file = "weights.pt"
         samples = "samples"
+
+        [models.base]
+        handler = "base.py"
+        model_file = "net.py"
+        serialized_file = "net.pt"
+        extra_files = ["words"]
+        samples = "samples"
+
+        [models.silent]
+        handler = "silent.py:answer"
         """,
     )
     yield made
@@ -71,7 +112,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder):
     started = DevRun(folder, "first", "second")
-    started.until("predicted", lambda event: event["model"] == "other" and event["sample"] == "second")
+    started.until("predicted", lambda event: event["model"] == "base" and event["sample"] == "second")
     yield started
     assert started.end() == 130
     assert folder.left_over() == []  # nothing ran before
@@ -80,11 +121,12 @@ def run(folder):
 @pytest.fixture
 def dev(run, folder):
     """With the code of the beginning in service, for each test."""
-    files = {name: (folder.path / name).read_bytes() for name in ("handler.py", "helper.py", "other.py", "weights.pt")}
+    models = {"handler.py": "echo", "helper.py": "echo", "other.py": "other", "weights.pt": "other", "net.py": "base"}
+    files = {name: (folder.path / name).read_bytes() for name in models}
     yield run
     for name, content in files.items():
         if not (folder.path / name).exists() or (folder.path / name).read_bytes() != content:
-            model = "other" if name in {"other.py", "weights.pt"} else "echo"
+            model = models[name]
             after = len(run.events)
             (folder.path / name).write_bytes(content)
             run.until(
@@ -232,6 +274,37 @@ def test_weights_are_loaded_anew(dev, folder):
     event = dev.saved(save)
     assert (event["model"], event["file"], event["line"]) == ("other", "weights.pt", None)
     assert event["samples"][0]["differences"] == [{"path": "weights", "before": 3.0, "after": 6.0}]
+
+
+def test_a_base_handler_whose_network_changes(dev):
+    event = dev.write("net.py", NET.format(factor=2))
+    assert (event["model"], event["file"], event["line"], event["depth"]) == ("base", "net.py", 10, "live")
+    assert event["samples"][0]["differences"] == [{"path": "y", "before": 1.0, "after": 2.0}]
+
+
+def test_a_file_that_is_added_to_a_folder_of_the_archive(dev, folder):
+    event = dev.saved((folder.path / "words/two.txt").touch)
+    assert (event["model"], event["file"]) == ("base", "words/two.txt")
+    assert event["samples"][0]["body"]["words"] == ["one.txt", "two.txt"]
+    gone = dev.saved((folder.path / "words/two.txt").unlink)
+    assert gone["samples"][0]["body"]["words"] == ["one.txt"]
+
+
+def test_a_model_without_samples_is_told_by_its_worker(dev, folder):
+    event = dev.write("silent.py", SILENT.format(value=1))
+    assert (event["model"], event["line"], event["samples"], event["cause"]) == ("silent", 2, [], None)
+    assert Client(folder).ask("silent", 1)[1] == 1
+    event = dev.write("silent.py", "def other(data, context):\n    return [1]\n")
+    assert event["cause"]["exception"] == "ValueError"
+    dev.write("silent.py", SILENT.format(value=0))
+
+
+def test_what_can_be_registered_once_in_a_process_gets_a_new_one(dev):
+    once = "import torch\ntorch.library.define('dev::once', '(Tensor x) -> Tensor')\n" + HANDLER
+    dev.write("handler.py", once.format(value=1))
+    event = dev.write("handler.py", once.format(value=2))
+    assert (event["depth"], value_of(event)) == ("worker", 2)
+    assert "multiple times" in event["reason"]
 
 
 def test_one_broken_model_leaves_the_other_alone(dev, folder):

@@ -104,3 +104,9 @@ def test_bars_are_as_high_as_their_share():
 def test_each_editor_opens_at_the_line_in_its_own_way(chosen, command, monkeypatch):
     monkeypatch.setenv("VISUAL", "ed")
     assert editor_command(chosen, "a.py", 23) == command
+
+
+def test_a_model_that_dev_serves_is_marked():
+    loaded = events.Model(name="m", version="1.0", sha256="", is_dev=True)
+    state = State(server=events.ServerChanged(state="running"), models=(loaded,))
+    assert any(line.plain.startswith("m 1.0  dev") for line in server_lines(state, 40, KEYS))

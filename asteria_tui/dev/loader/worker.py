@@ -69,7 +69,7 @@ class Worker:
             return None
         requests = list((context.request_ids or {}).values())
         self.link.send("started", requests=requests)
-        begun = time.perf_counter()
+        begun, imported = time.perf_counter(), len(self.modules.loaded)
         try:
             answers = self._answer(data, context)
         except Exception as error:
@@ -77,6 +77,8 @@ class Worker:
             self.link.send("failed", requests=requests, sources=self.sources, milliseconds=_since(begun), **told)
             raise
         self.link.send("answered", requests=requests, sources=self.sources, milliseconds=_since(begun))
+        if len(self.modules.loaded) > imported:
+            self.link.send("imported", modules=self._listed(self.modules.loaded[imported:]))
         return answers
 
     def _answer(self, data: Any, context: Any) -> Any:
@@ -104,13 +106,14 @@ class Worker:
             self._load(context, changed)
 
     def _changed(self) -> list[str]:
-        if not self.settings["is_live"]:
-            return []
         settings = signature(self._settings_file)
         if settings is None or settings == self._settings_seen:
-            return self.files.changed() if len(self.files.seen) <= MAX_STATS else []
+            is_looked_at = self.settings["is_live"] and len(self.files.seen) <= MAX_STATS
+            return self.files.changed() if is_looked_at else []
         self._settings_seen = settings
         before, self.settings = self.settings, self._read_settings()
+        if not self.settings["is_live"]:
+            return []
         changed = self.files.changed()
         self._use_settings()
         if any(before[key] != self.settings[key] for key in ("handler", "manifest", "members")):

@@ -88,7 +88,8 @@ def _usage(server: ServerChanged) -> list[str]:
 def _model_lines(model: Model, width: int, *, is_outdated: bool) -> list[Content]:
     queue = f"queue {model.pending_requests}"
     note = "  older code" if is_outdated else ""
-    name = Content.assemble((f"{model.name}", "bold"), f" {model.version}", (note, "$text-warning"))
+    dev = "  dev" if model.is_dev else ""
+    name = Content.assemble((f"{model.name}", "bold"), f" {model.version}", (dev, "$accent"), (note, "$text-warning"))
     if not model.workers:
         return [_both(name + Content.styled("  no worker", "$text-error"), queue, width)]
     return [_both(name, queue, width), *(line for worker in model.workers for line in _worker_lines(worker, width))]
