@@ -216,6 +216,27 @@ class SampleAnswer(Record, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
 
 
+class ModelTraffic(Record, frozen=True, kw_only=True):
+    """The requests to one model in the last minute, whoever sent them; figures are as exact as they are shown."""
+
+    model: str
+    per_second: float = 0.0
+    """Of the last five seconds."""
+    p50: float = 0.0
+    """Milliseconds from arrival to answer, of the minute."""
+    p95: float = 0.0
+    requests: int = 0
+    failures: int = 0
+    """Those that were not answered with 2xx."""
+    waiting: int = 0
+    """How many are not answered yet."""
+    counts: tuple[int, ...] = ()
+    """Requests in each second, the last one last."""
+    latencies: tuple[float, ...] = ()
+    """The median of each second in milliseconds; 0 where there was no request."""
+    failed: tuple[int, ...] = ()
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_snake):
     """One fact. `at` is in seconds since the epoch."""
 
@@ -386,6 +407,18 @@ class MetricsSampled(Event, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
 
 
+class TrafficChanged(Event, frozen=True, kw_only=True):
+    """The last minute of requests, each time that a figure as it is shown has changed."""
+
+    models: tuple[ModelTraffic, ...] = ()
+    """Those that were asked in it."""
+    metrics: tuple[tuple[str, float, str], ...] = ()
+    """Name, last value and unit of what handlers measure of their own."""
+
+    def of(self, model: str) -> ModelTraffic | None:
+        return next((one for one in self.models if one.model == model), None)
+
+
 class Predicted(Event, frozen=True, kw_only=True):
     """An answer came back, good or bad."""
 
@@ -458,6 +491,7 @@ AnyEvent = (
     | ModelDescribed
     | SourcesChanged
     | MetricsSampled
+    | TrafficChanged
     | Predicted
     | Reloaded
 )

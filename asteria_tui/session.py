@@ -31,6 +31,7 @@ from asteria_tui.events import (
     ServerChanged,
     StageFailed,
     StageProgressed,
+    TrafficChanged,
 )
 from asteria_tui.inference import answers
 from asteria_tui.state import State, reduce
@@ -48,7 +49,7 @@ CLOSE_TIMEOUT = 90.0
 PATIENCE = 0.5
 """Seconds of waiting at the end after which it is said what for."""
 # A newer one says all that an older one of the same operation, stage and model did.
-_REPLACEABLE = (StageProgressed, ServerChanged, ModelsChanged)
+_REPLACEABLE = (StageProgressed, ServerChanged, ModelsChanged, TrafficChanged)
 
 
 class Handle:

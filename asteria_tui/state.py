@@ -64,6 +64,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the server says of each version of a model, where it was asked."""
     stores: events.StoresCompared | None = None
     metrics: dict[str, float] = {}
+    traffic: events.TrafficChanged = events.TrafficChanged(at=0.0)
     predictions: tuple[Predicted, ...] = ()
     reloads: tuple[events.Reloaded, ...] = ()
     """What each save did while `dev` ran, the newest last."""
@@ -230,6 +231,7 @@ _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
     ),
     events.SourcesChanged: _replace(sources=lambda _, event: {source.model: source for source in event.sources}),
     events.MetricsSampled: _replace(metrics=lambda _, event: event.metrics),
+    events.TrafficChanged: _replace(traffic=lambda _, event: event),
     events.StoresCompared: _replace(stores=lambda _, event: event),
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),
     events.Predicted: _replace(predictions=lambda state, event: (*state.predictions, event)[-PREDICTIONS_KEPT:]),

@@ -30,6 +30,9 @@ EVENTS: list[Event] = [
     events.ModelDescribed(model="m", versions=({"modelName": "m"},)),
     events.SourcesChanged(sources=(events.SourceState(model="m", sha256="0" * 64),)),
     events.MetricsSampled(metrics={"a": 1.0}),
+    events.TrafficChanged(
+        models=(events.ModelTraffic(model="m", p50=8.2, counts=(0, 1)),), metrics=(("Things", 3.0, "Count"),)
+    ),
     events.Predicted(model="m", status=503, milliseconds=2.0, cause=CAUSE),
     events.StoresCompared(),
     events.Reloaded(

@@ -121,9 +121,11 @@ class AsteriaApp(Host):
         if self.up_first:
             self.do_up()
         from asteria_tui.operations.monitor import Monitor
+        from asteria_tui.operations.traffic import WatchTraffic
         from asteria_tui.operations.watch import WatchSources
 
         self.start(Monitor())
+        self.start(WatchTraffic())
         self.start(WatchSources())
 
     def run_later(self, work: Coroutine[Any, Any, None]) -> None:
