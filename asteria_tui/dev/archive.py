@@ -25,6 +25,7 @@ PLACE = "dev"
 CONFIG_FILE = "asteria_config.yaml"
 """The model's own with our timeouts: those of such a file, given or not, beat what a model is registered with."""
 MAX_CONFIG = 1 << 20
+MANY = 200
 NOT_LIVE = ("asyncCommunication", "parallelType", "torchrun")
 """Where requests are not worked on one after the other in one process."""
 DAY = 86_400
@@ -107,20 +108,22 @@ def tell(archive: DevArchive, project: Project) -> None:
 def _write(project: Project, place: str, sources: Sources, settings: ModelSettings, *, is_live: bool) -> None:
     root = project.state_dir
     folder = make_dir(root, place)
-    links = {name: str(path) for name, path in sources.members}
+    links = _folded({name: str(path) for name, path in sources.members})
     package = Path(loader.__file__).parent
     links |= {f"{loader.PACKAGE}/{file.name}": str(file) for file in package.glob("*.py")}
+    written = {MANIFEST_NAME, loader.SETTINGS_FILE, *((CONFIG_FILE,) if settings.config_file else ())}
+    for name in _names(folder):
+        if name not in links.keys() | written:
+            remove(root, f"{place}/{name}")
     for name, target in links.items():
         make_dir(root, str(Path(place, name).parent))
         if not _is_link_to(folder / name, target):
             make_link(root, f"{place}/{name}", target)
     manifest = msgspec.json.decode(manifest_of(sources))
-    written = {MANIFEST_NAME, loader.SETTINGS_FILE}
     make_dir(root, f"{place}/{Path(MANIFEST_NAME).parent}")
     for_server = {**manifest, "model": {**manifest["model"], "handler": loader.PACKAGE}}
     if settings.config_file:
         for_server["model"]["configFile"] = CONFIG_FILE
-        written.add(CONFIG_FILE)
         write_file(root, f"{place}/{CONFIG_FILE}", _with_our_timeouts(project.path(settings.config_file)))
     write_file(root, f"{place}/{MANIFEST_NAME}", msgspec.json.encode(for_server))
     write_file(
@@ -139,9 +142,21 @@ def _write(project: Project, place: str, sources: Sources, settings: ModelSettin
             }
         ),
     )
-    for name in _names(folder):
-        if name not in links.keys() | written:
-            remove(root, f"{place}/{name}")
+
+
+def _folded(links: dict[str, str]) -> dict[str, str]:
+    """A folder of many members that lie just so in one folder of the project is one link: each takes a millisecond."""
+    tops: dict[str, dict[str, str]] = {}
+    for name, target in links.items():
+        top, _, rest = name.partition("/")
+        if rest:
+            tops.setdefault(top, {})[rest] = target
+    for top, members in tops.items():
+        rest, target = next(iter(members.items()))
+        folder = target.removesuffix(f"/{rest}")
+        if len(members) >= MANY and all(target == f"{folder}/{rest}" for rest, target in members.items()):
+            links = {name: target for name, target in links.items() if not name.startswith(f"{top}/")} | {top: folder}
+    return links
 
 
 def _is_link_to(path: Path, target: str) -> bool:
@@ -152,8 +167,9 @@ def _is_link_to(path: Path, target: str) -> bool:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    for at, _, files in os.walk(folder):
-        for name in files:
+    """Of what is no folder; a link to one is none."""
+    for at, folders, files in os.walk(folder):
+        for name in (*files, *(name for name in folders if Path(at, name).is_symlink())):
             yield str(Path(at, name).relative_to(folder))
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from asteria_tui.dev.loader.files import Signature, signature
 
 MAX_TEXT = 1 << 20
 """Bytes of a file whose text is compared line by line."""
+TEXTS = frozenset({".py", ".toml", ".yaml", ".yml"})
+MAX_LOOKS = 500
+"""Files that are looked at each time that one looks; of more, only those that the system names."""
+LOOK_AT_ALL_EVERY = 10.0
+"""Seconds."""
 
 
 class Files:
@@ -18,6 +24,7 @@ class Files:
         self._seen: dict[Path, Signature] = {}
         self._texts: dict[Path, list[str]] = {}
         self._folders: dict[Path, Signature] = {}
+        self._looked_at = self._named_at = 0.0
 
     @property
     def folders(self) -> frozenset[Path]:
@@ -30,7 +37,11 @@ class Files:
 
     def has_other_names(self) -> bool:
         """Whether a file came or went in one of their folders since this was asked last."""
-        now = {folder: signature(str(folder)) for folder in self.folders}
+        folders = self.folders
+        if len(folders) > MAX_LOOKS and time.monotonic() - self._named_at < LOOK_AT_ALL_EVERY:
+            return False
+        self._named_at = time.monotonic()
+        now = {folder: signature(str(folder)) for folder in folders}
         before, self._folders = self._folders, now
         return now != before
 
@@ -43,12 +54,15 @@ class Files:
             self._seen[file] = signature(str(file))
             self._texts[file] = _lines(file)
 
-    def changed(self) -> tuple[Path, ...]:
-        """Those that are others than they were at the last call."""
+    def changed(self, touched: Collection[Path] | None = None) -> tuple[Path, ...]:
+        """Those that are others than they were at the last call; `touched` are those that may be, where it is known."""
+        is_due = time.monotonic() - self._looked_at >= LOOK_AT_ALL_EVERY
+        if touched is None or is_due or len(self._seen) <= MAX_LOOKS:
+            self._looked_at = time.monotonic()
+            touched = list(self._seen)
         found = []
-        for file, before in self._seen.items():
-            now = signature(str(file))
-            if now != before:
+        for file in touched:
+            if file in self._seen and (now := signature(str(file))) != self._seen[file]:
                 self._seen[file] = now
                 found.append(file)
         return tuple(found)
@@ -72,7 +86,7 @@ class Files:
 def _lines(file: Path) -> list[str]:
     """None of a file that is no text, or too long."""
     try:
-        if file.stat().st_size > MAX_TEXT:
+        if file.suffix not in TEXTS or file.stat().st_size > MAX_TEXT:
             return []
         return file.read_bytes().decode().splitlines()
     except (OSError, ValueError):

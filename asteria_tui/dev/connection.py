@@ -71,5 +71,7 @@ class Workers:
 
 
 def _remove(file: Path) -> None:
-    with contextlib.suppress(OSError):
-        file.unlink()
+    """With what lies beside it."""
+    for left in (file, file.with_name(f"{file.name}.stack")):
+        with contextlib.suppress(OSError):
+            left.unlink()

@@ -14,6 +14,7 @@ import msgspec
 
 from asteria_tui.dev.connection import Workers
 from asteria_tui.dev.messages import Answered, AnyMessage, Failed, Hello, Imported, Loaded, LoadFailed, Started
+from asteria_tui.dev.stack import stack_of
 
 TELL_TIMEOUT = 1.0
 """Seconds that what a worker says may come later than its answer."""
@@ -35,6 +36,8 @@ class Late(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     model: str
+    stack: str = ""
+    """Where it was."""
 
 
 class Hearing:
@@ -67,7 +70,7 @@ class Hearing:
                     await self._is_told.wait()
         return self._told.get(request)
 
-    def end_late(self, limits: dict[str, int]) -> list[Late]:
+    async def end_late(self, limits: dict[str, int]) -> list[Late]:
         """Ends the workers that are busy with one request for longer than their model's limit, in seconds."""
         ended = []
         for pid, begun in list(self._working.items()):
@@ -78,7 +81,8 @@ class Hearing:
             late = time.monotonic() - begun - limits[model]
             if late > 0 and pid not in self._ending:
                 self._ending.add(pid)
-                ended.append(Late(pid=pid, model=model))
+                stack = await stack_of(self.workers.folder, pid)
+                ended.append(Late(pid=pid, model=model, stack=stack))
                 _send(pid, signal.SIGTERM)
             elif late > POLITE_TIMEOUT:
                 # TorchServe takes the end by this one for a lack of memory (docs/torchserve.md section 7).

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ CHECK = 1.0
 """Seconds after which one checks anyway: a folder may have been replaced, and a network share reports nothing."""
 
 # IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF of <sys/inotify.h>.
+_EVENT = struct.Struct("iIII")
 _CHANGES = 0x2 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 
 
@@ -39,12 +41,29 @@ class Changes:
             os.close(self._descriptor)
         self._descriptor = -1
 
-    def forget(self) -> None:
-        """The changes up to now are known."""
-        if self._descriptor >= 0:
-            with contextlib.suppress(BlockingIOError):
-                while os.read(self._descriptor, 1 << 16):
-                    pass
+    def forget(self) -> set[Path] | None:
+        """The changes up to now are known: what was touched, or None where the system does not tell all of it."""
+        if self._descriptor < 0 or self.is_out_of_watches:
+            return None
+        touched: set[Path] | None = set()
+        with contextlib.suppress(BlockingIOError):
+            while read := os.read(self._descriptor, 1 << 16):
+                names = self._names(read)
+                touched = None if touched is None or names is None else touched | names
+        return touched
+
+    def _names(self, events: bytes) -> set[Path] | None:
+        """Of `struct inotify_event`s; None where some were dropped."""
+        folders = dict(zip(self._watches, self._folders, strict=False))
+        found, at = set(), 0
+        while at < len(events):
+            number, _, _, length = _EVENT.unpack_from(events, at)
+            at += _EVENT.size + length
+            if number not in folders:
+                return None
+            name = events[at - length : at].rstrip(b"\0")
+            found.add(Path(os.fsdecode(folders[number]), os.fsdecode(name)))
+        return found
 
     def watch(self, folders: Iterable[Path]) -> None:
         """Those from now on."""

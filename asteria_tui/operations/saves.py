@@ -18,6 +18,7 @@ from asteria_tui.dev.changes import Files
 from asteria_tui.dev.hearing import Hearing
 from asteria_tui.dev.loader.worker import MAX_STATS
 from asteria_tui.dev.messages import LoadFailed
+from asteria_tui.dev.stack import place_in
 from asteria_tui.errors import AsteriaError, ConfigError
 from asteria_tui.events import Depth, Reloaded, WarningRaised
 from asteria_tui.logs.notify import POLL, Changes
@@ -28,6 +29,9 @@ from asteria_tui.process import uninterrupted
 
 SETTLE = 0.002
 """Seconds that a writer gets to end what it has begun; the loader waits for one that takes longer."""
+STACK_LINES = 12
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the workers while a sample is answered."""
 # What is said of an operator, a metric, a class that is registered for the second time.
 _ONCE_ONLY = re.compile(r"already|duplicate|multiple times|more than once|twice", re.IGNORECASE)
 
@@ -93,9 +97,8 @@ class Saves:
         is_polling = False
         while self.is_owned():
             await self.hearing.workers.connect()
-            self._end_late()
-            changes.forget()
-            changed, others = self.files.changed(), await self._with_other_names()
+            await self._end_late()
+            changed, others = self.files.changed(changes.forget()), await self._with_other_names()
             if changed or others:
                 await asyncio.sleep(SETTLE)
                 await self.saved({*changed, *self.files.changed()}, others)
@@ -131,12 +134,13 @@ class Saves:
                     found[name] = others
         return found
 
-    def _end_late(self) -> None:
+    async def _end_late(self) -> None:
         limits = {name: self._settings(name).response_timeout for name in self.archives}
-        for late in self.hearing.end_late(limits):
-            limit = f"response_timeout ({limits[late.model]} s)"
+        for late in await self.hearing.end_late(limits):
+            where = place_in(late.stack, self.project.root)
+            limit = f"response_timeout ({limits[late.model]} s){f' at {where}' if where else ''}"
             text = f"a request to {late.model} took longer than {limit}: its worker is begun anew"
-            self.context.emit(WarningRaised(text=text))
+            self.context.emit(WarningRaised(text=text, hint="\n".join(late.stack.splitlines()[:STACK_LINES])))
 
     # -- a save -------------------------------------------------------------------------------------------------
 
@@ -244,9 +248,14 @@ class Saves:
     # -- what is told -------------------------------------------------------------------------------------------
 
     async def _ask(self, name: str) -> Seen:
-        seen = await self.samples.ask(self.server, self.hearing, name, self._settings(name))
-        self._end_late()
-        return seen
+        asking = asyncio.ensure_future(self.samples.ask(self.server, self.hearing, name, self._settings(name)))
+        try:
+            while not asking.done():
+                await asyncio.wait([asking], timeout=LOOK_EVERY)
+                await self._end_late()
+            return await asking
+        finally:
+            asking.cancel()
 
     async def _ask_first(self, name: str, again: Again | None) -> None:
         """What later answers are compared with."""

@@ -89,7 +89,7 @@ class Loaded:
             peer.close()
         if self.worker is None:
             return
-        self.worker.link.close()
+        self.worker.close()
         self.worker.modules.take_out()
         self.worker.modules.remove()
         sys.path.remove(str(self.folder))

@@ -144,7 +144,9 @@ def test_a_request_that_takes_longer_than_the_project_allows(dev, folder):
     dev.write("handler.py", slow + "    return data and [{'value': 9}]\n")
     status, body, _ = Client(folder).ask("echo", 5)
     assert (status, body["message"]) == (500, "Worker died.")
-    assert "took longer than response_timeout (1 s)" in dev.all("noticed")[-1]["text"]
+    late = next(one for one in dev.all("noticed") if "took longer than response_timeout (1 s)" in one["text"])
+    assert "at handler.py:5 in handle" in late["text"]
+    assert "in handle" in late["hint"]
     assert value(folder) == 9
     dev.write("asteria.toml", before)
 

@@ -656,11 +656,12 @@ def _send(connection, data):
 
 
 def test_the_socket_is_private(served):
+    assert {file.stat().st_mode & 0o777 for file in served.temporary.iterdir()} == {0o600}
     [file] = served.temporary.glob("*.sock")
     assert file.name == f"dev-{os.getpid()}.sock"
     assert file.stat().st_mode & 0o777 == 0o600
-    served.worker.link.close()
-    assert not file.exists()
+    served.worker.close()
+    assert not list(served.temporary.iterdir())
 
 
 def test_in_a_folder_that_others_can_look_into_there_is_none(made):

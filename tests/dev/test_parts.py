@@ -143,7 +143,7 @@ def test_the_loader_serves_what_is_made(project, monkeypatch, tmp_path_factory):
         archive.tell(made, project)
         assert worker.handle([{"body": 2}], context) == [{"body": 2}]
     finally:
-        worker.link.close()
+        worker.close()
         worker.modules.take_out()
         worker.modules.remove()
 
@@ -324,3 +324,68 @@ def test_a_lease_that_is_none(project, content):
     lease.take(project, ())
     (project.state_dir / lease.FILE).write_bytes(content)
     assert lease.current(project) is None
+
+
+async def test_where_a_worker_is_in_the_middle_of_c_code(tmp_path):
+    """One that sleeps in C with the interpreter locked: nothing of Python's own could run there."""
+    import subprocess
+    import sys
+
+    from asteria_tui.dev.stack import place_in, stack_of
+    from tests.conftest import ROOT
+
+    file = tmp_path / "handler.py"
+    file.write_text(
+        f"import ctypes, os, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from asteria_tui.dev.loader import SOCKET\nfrom asteria_tui.dev.loader.stack import Stack\n"
+        f"stack = Stack(os.path.join({str(tmp_path)!r}, SOCKET % os.getpid()) + '.stack')\n"
+        "def handle():\n    ctypes.PyDLL(None).sleep(60)\nprint(flush=True)\nhandle()\n"
+    )
+    with subprocess.Popen([sys.executable, file], stdout=subprocess.PIPE) as worker:  # noqa: ASYNC220
+        worker.stdout.readline()
+        stack = await stack_of(tmp_path, worker.pid)
+        worker.kill()
+    assert place_in(stack, tmp_path) == "handler.py:7 in handle"
+    assert await stack_of(tmp_path, worker.pid) == ""
+
+
+def test_a_folder_of_very_many_files_is_one_link(project):
+    for number in range(archive.MANY):
+        (project.root / "extra/deep" / f"{number}.txt").touch()
+    made = make(project)
+    assert (made.folder / "deep").readlink() == project.root / "extra/deep"
+    assert (made.folder / "handler.py").is_symlink()
+    for number in range(archive.MANY):
+        (project.root / "extra/deep" / f"{number}.txt").unlink()
+    make(project)
+    assert not (made.folder / "deep").is_symlink()
+    assert (made.folder / "deep/words.txt").readlink() == project.root / "extra/deep/words.txt"
+    assert (project.root / "extra/deep/words.txt").read_text() == "a"
+
+
+def test_of_very_many_files_only_those_that_were_touched_are_looked_at(tmp_path, monkeypatch):
+    from asteria_tui.dev import changes
+
+    monkeypatch.setattr(changes, "MAX_LOOKS", 3)
+    paths = [tmp_path / f"{number}.txt" for number in range(10)]
+    for path in paths:
+        path.touch()
+    files = Files()
+    files.watch(paths)
+    files.changed()
+    for path in paths:
+        path.write_text("x")
+    assert files.changed({paths[3], tmp_path / "other"}) == (paths[3],)
+    assert len(files.changed(None)) == 9
+
+
+async def test_the_system_names_what_was_touched(tmp_path):
+    changes = notify.Changes([tmp_path])
+    await changes.wait()
+    changes.forget()
+    (tmp_path / "one.txt").write_text("x")
+    await changes.wait()
+    assert changes.forget() == {tmp_path / "one.txt"}
+    assert changes.forget() == set()
+    changes.close()
+    assert changes.forget() is None

@@ -12,9 +12,10 @@ from typing import Any
 
 from .link import VERSION
 from .modules import PACKAGE
+from .stack import STACK_SIGNAL
 from .worker import SETTINGS_FILE, SOCKET, SOURCES_HEADER, Worker
 
-__all__ = ["PACKAGE", "SETTINGS_FILE", "SOCKET", "SOURCES_HEADER", "VERSION", "Worker", "handle"]
+__all__ = ["PACKAGE", "SETTINGS_FILE", "SOCKET", "SOURCES_HEADER", "STACK_SIGNAL", "VERSION", "Worker", "handle"]
 
 _worker: Worker | None = None
 

@@ -76,6 +76,10 @@ class Link:
         self._clients: list[Client] = []
         self._listener = _listen(path)
 
+    @property
+    def is_open(self) -> bool:
+        return self._listener is not None
+
     def attend(self) -> None:
         """Takes in who has connected, and does what clients ask for."""
         while self._listener is not None and len(self._clients) < MAX_CLIENTS:

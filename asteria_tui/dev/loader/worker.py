@@ -19,6 +19,7 @@ from .failure import describe
 from .files import YOUNG, Files, is_young, signature
 from .link import Link
 from .modules import Modules, Territory
+from .stack import Stack
 
 SETTINGS_FILE = "asteria_loader.json"
 SOURCES_HEADER = "x-asteria-sources"
@@ -56,8 +57,15 @@ class Worker:
         """How many loads succeeded."""
         self._last_load: dict[str, Any] | None = None
         self._last_failure: dict[str, Any] | None = None
-        self.link = Link(os.path.join(os.environ.get("TEMP", ""), SOCKET % os.getpid()), self._greeting)
-        atexit.register(self.link.close)
+        place = os.path.join(os.environ.get("TEMP", ""), SOCKET % os.getpid())
+        self.link = Link(place, self._greeting)
+        self.stack = Stack(place + ".stack") if self.link.is_open else None
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        self.link.close()
+        if self.stack is not None:
+            self.stack.close()
 
     # -- requests -----------------------------------------------------------------------------------------------
 
