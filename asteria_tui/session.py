@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 EVENTS_KEPT = 50
 """For the report of a crash."""
-CLOSE_TIMEOUT = 90.0
-"""Seconds that a clean-up may take at the end: an engine that hangs is given up after 60."""
+CLOSE_TIMEOUT = 240.0
+"""Seconds that a clean-up may take at the end: a server is stopped and the one of before is started again."""
 PATIENCE = 0.5
 """Seconds of waiting at the end after which it is said what for."""
 # A newer one says all that an older one of the same operation, stage and model did.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Collection
 
 import msgspec
 
@@ -42,7 +43,9 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     before: LoadedModel | None = None
     """What we had loaded under its name, where that was well."""
     old: tuple[str, ...] = ()
-    """The versions that go."""
+    """The versions that go: ours, and the one whose number it takes."""
+    others: tuple[str, ...] = ()
+    """The versions that stay, because somebody else registered them."""
     is_beside: bool = False
     is_recorded: bool = True
     """Whether the server is the project's own."""
@@ -56,8 +59,9 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     async def smoke_test(self) -> None:
         """Raises what the model's sample finds; then nothing new is kept that took the place of what was good."""
         try:
-            # Beside the old one it answers by its version only.
-            await smoke_test(self.server, self.model.name, self.model.settings, self.loaded if self.is_beside else None)
+            # Beside another one it answers by its version only.
+            is_default = not (self.is_beside or self.others)
+            await smoke_test(self.server, self.model.name, self.model.settings, None if is_default else self.loaded)
         except (AsteriaError, asyncio.CancelledError):
             await self.reject()
             raise
@@ -75,8 +79,12 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
                 await self.drain("predict")
             finally:
                 await uninterrupted(self._end_old())
+        elif self.others:
+            await self.server.client.set_default(self.model.name, self.model.version)
+        if self.others:
+            self._warn(f"{self.model.name} {', '.join(self.others)}, registered by hand, is served too")
         if self.is_recorded:
-            keep(self.server.context, self.model)
+            await keep(self.server.context, self.model)
 
     async def _take_over(self) -> None:
         try:
@@ -87,15 +95,8 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
         self._remember(self.loaded)
 
     async def _end_old(self) -> None:
-        """Each of them, whatever becomes of another; raises the first refusal."""
-        refused: list[AsteriaError] = []
         for version in self.old:
-            try:
-                await self.server.client.unregister(self.model.name, version)
-            except AsteriaError as error:
-                refused.append(error)
-        if refused:
-            raise refused[0]
+            await self.server.client.unregister(self.model.name, version)
 
     async def drain(self, during: Stage) -> None:
         await drain(
@@ -122,7 +123,7 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
             # TorchServe would start a broken worker again for five minutes (docs/torchserve.md section 6).
             await end_retries(self.server, self.model)
         if self.is_beside:
-            self._warn(f"{name} {', '.join(self.old)} is still served")
+            self._warn(f"{name} {', '.join(self.old + self.others)} is still served")
         elif self.before is not None and is_kept:
             self._remember(_wanted(self.before))
             try:
@@ -142,6 +143,8 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
             old = ServedModel(name=name, version=before.version, file=file, sha256=before.sha256, settings=settings)
             await register(self.server, old)
         await wait_ready(self.server, name, before.version, begun, settings.startup_timeout)
+        if self.others:
+            await self.server.client.set_default(name, before.version)
         self._remember(before)
 
     def _remember(self, loaded: LoadedModel) -> None:
@@ -175,8 +178,15 @@ async def load(server: ServerConnection, model: ServedModel, *, is_recorded: boo
     before = record.models.get(model.name) if record else None
     if before is not None and not any(one.version == before.version and one.is_ready for one in found):
         before = None
+    ours = {model.version, record.models[model.name].version if model.name in record.models else ""} if record else None
+    versions = tuple(one.version for one in found)
     replacement = Replacement(
-        server=server, model=model, before=before, old=tuple(one.version for one in found), is_recorded=is_recorded
+        server=server,
+        model=model,
+        before=before,
+        old=tuple(version for version in versions if ours is None or version in ours),
+        others=tuple(version for version in versions if ours is not None and version not in ours),
+        is_recorded=is_recorded,
     )
     if await _fits_beside(server, record, model, found):
         try:
@@ -191,7 +201,7 @@ async def load(server: ServerConnection, model: ServedModel, *, is_recorded: boo
     if record is not None:
         remember(context, model.name, _wanted(replacement.loaded))
     try:
-        await unload(server, model.name)
+        await unload(server, model.name, replacement.old)
     except (AsteriaError, asyncio.CancelledError):
         await replacement.reject(is_ready=False)
         raise
@@ -235,13 +245,18 @@ async def register(server: ServerConnection, model: ServedModel) -> None:
         raise
 
 
-async def unload(server: ServerConnection, name: str) -> None:
-    """Every version; the default one can only be removed last (docs/torchserve.md section 2)."""
-    versions = await versions_of(server, name)
-    if versions:
-        default = await server.client.default_version(name)
-        for found in sorted(versions, key=lambda found: found.version == default):
-            await server.client.unregister(name, found.version)
+async def unload(server: ServerConnection, name: str, versions: Collection[str] | None = None) -> None:
+    """These versions or all; the default one can only be removed last (docs/torchserve.md section 2)."""
+    served = [found.version for found in await versions_of(server, name)]
+    going = [version for version in served if versions is None or version in versions]
+    staying = [version for version in served if version not in going]
+    if not going:
+        return
+    default = await server.client.default_version(name)
+    if default in going and staying:
+        await server.client.set_default(name, staying[0])
+    for version in sorted(going, key=lambda version: version == default):
+        await server.client.unregister(name, version)
 
 
 async def end_retries(server: ServerConnection, model: ServedModel) -> None:
@@ -261,12 +276,13 @@ def _wanted(model: LoadedModel) -> LoadedModel:
     return msgspec.structs.replace(model, sha256="")
 
 
-def keep(context: Context, model: ServedModel) -> None:
+async def keep(context: Context, model: ServedModel) -> None:
     """Keeps the archive of a model that has passed its smoke test, for the day when its successor does not."""
     if model.is_dev:
         return
     try:
-        kept.keep(context.project, model.name, context.project.primary_store / model.file, model.sha256)
+        file = context.project.primary_store / model.file
+        await uninterrupted(asyncio.to_thread(kept.keep, context.project, model.name, file, model.sha256))
     except ArchiveError as error:
         context.emit(WarningRaised(text=error.title, hint=error.detail))
 

@@ -42,18 +42,22 @@ async def up(
 ) -> None:
     """Package, store, start, ready, keys, predict; each stage raises its own errors.
 
-    A server that this call started and that did not become ready, or whose start was interrupted, is stopped again,
-    and one whose place it took is started again. `anew`: a new server in any case.
+    A server that this call started and that did not become ready, for whatever reason, is stopped again, and one
+    whose place it took is started again. `anew`: a new server in any case.
     """
     end_dev(context)
     served = await package(context, models, archiver)
     started = await start_server(context, served, anew=anew)
+    reason = "of a bug in asteria-tui"
     try:
         failures = await _smoke_tested(context, started, served)
+        reason = ""
     except (AsteriaError, asyncio.CancelledError) as error:
-        if started.is_new:
-            await _take_back(context, started, str(error) or "interrupted")
+        reason = str(error) or "interrupted"
         raise
+    finally:
+        if started.is_new and reason:
+            await _take_back(context, started, reason)
     if failures:
         first = failures[0][1]
         if started.before is not None and any(started.before.is_good(context.project, name) for name, _ in failures):
@@ -113,7 +117,7 @@ async def _reject(replacements: list[Replacement]) -> None:
 async def _predict(server: ServerConnection, model: ServedModel, replacement: Replacement | None) -> None:
     if replacement is None:
         await smoke_test(server, model.name, model.settings)
-        keep(server.context, model)
+        await keep(server.context, model)
     else:
         await replacement.smoke_test()
         await replacement.accept()

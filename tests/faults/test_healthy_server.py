@@ -123,6 +123,8 @@ def test_a_setting_that_only_the_server_finds_out(healthy: Folder):
     done = healthy.run("up", "--json", code=3)
     assert "nThreads: -1" in done.one("stage_failed")["detail"]
     assert "was started again" in done.one("noticed")["text"]
+    states = [event["state"] for event in done.all("server_changed")]
+    assert states[states.index("starting") :] == ["starting", "stopped", "starting", "running"]
     after = healthy.state
     assert {key for key in after if after[key] != before[key]} == {"process", "started_at", "mark", "run"}
     healthy.write("asteria.toml", ECHO_PROJECT)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import msgspec
 import pytest
 
 from asteria_tui.archive import kept
+from asteria_tui.archive.files import sha256_of
 from asteria_tui.errors import InferenceError, ServerError
 from asteria_tui.events import Predicted, WarningRaised
 from asteria_tui.operations import drain
@@ -15,7 +17,7 @@ from asteria_tui.operations.restart import Restart
 from asteria_tui.operations.start import Former, start_again
 from asteria_tui.operations.up import Up
 from asteria_tui.process import uninterrupted
-from asteria_tui.targets.record import load_record
+from asteria_tui.targets.record import load_record, save_record, with_model
 from asteria_tui.targets.target import Vitals
 from tests.fake_server import error
 from tests.fake_target import FakeTarget
@@ -179,12 +181,56 @@ async def test_an_interruption_while_it_is_refused_as_the_default_leaves_the_old
     assert list(served.server.models["echo"]) == ["1.0"]
 
 
-async def test_one_old_version_that_does_not_go_keeps_no_other(served):
+async def test_a_version_that_somebody_registered_by_hand_stays(served):
     served.server.register("echo", "1.5")
     served.settings(VERSION_2)
-    served.server.replies["DELETE /models/echo/1.0"] = lambda _: error(500, "InternalServerException", "no")
-    await served.fail(Up(), ServerError)
-    assert set(served.server.models["echo"]) == {"1.0", "2.0"}
+    await served.up()
+    assert set(served.server.models["echo"]) == {"1.5", "2.0"}
+    assert served.server.defaults["echo"] == "2.0"
+    assert "echo 1.5, registered by hand, is served too" in [event.text for event in served.all(WarningRaised)]
+
+
+async def test_it_stays_where_the_same_version_is_loaded_in_place(served):
+    """And ours, which has to go for a moment, is the default again."""
+    served.server.register("echo", "1.5")
+    await served.up()
+    assert set(served.server.models["echo"]) == {"1.0", "1.5"}
+    assert served.server.defaults["echo"] == "1.0"
+    assert "POST /predictions/echo/1.0" in changes(served)
+
+
+async def test_it_stays_where_the_same_version_makes_way_for_the_last_good_archive(served):
+    served.server.register("echo", "1.5")
+    served.server.replies["POST /predictions/echo/1.0"] = refuse
+    before = load_record(served.project)
+    await served.fail(Up(), InferenceError)
+    assert set(served.server.models["echo"]) == {"1.0", "1.5"}
+    assert served.server.defaults["echo"] == "1.0"
+    assert load_record(served.project) == before
+
+
+async def test_a_command_that_was_killed_while_nothing_was_loaded_is_made_up_for(served):
+    """Between the end of the old one and the start of the new one: the record tells what should be there."""
+    record = load_record(served.project)
+    wanted = msgspec.structs.replace(record.models["echo"], sha256="")
+    save_record(served.project, with_model(record, "echo", wanted))
+    served.server.models.clear()
+    served.server.defaults.clear()
+    await served.up()
+    assert list(served.server.models["echo"]) == ["1.0"]
+    archive = served.project.primary_store / "echo.mar"
+    assert load_record(served.project).models["echo"].sha256 == sha256_of(archive)
+
+
+async def test_a_bug_of_ours_leaves_no_server_that_was_not_proven(rig, monkeypatch):
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("asteria_tui.operations.up.show_keys", broken)
+    with pytest.raises(ZeroDivisionError):
+        await rig.run(Up())
+    assert not rig.server.is_running
+    assert rig.state.server.state == "stopped"
 
 
 async def test_an_interruption_is_raised_also_when_the_work_fails():

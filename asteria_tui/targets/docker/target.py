@@ -100,6 +100,7 @@ class DockerTarget:
         except BaseException:
             # Also when interrupted: whoever started it and can't hand it over ends it. Java hears no SIGTERM yet.
             await self._to_its_end(lambda client: self._stop(client, emit, patience=0))
+            emit(ServerChanged(state="stopped", target="docker"))
             raise
         return record
 

@@ -124,6 +124,7 @@ class LocalTarget:
         except BaseException as error:
             # Also when interrupted: whoever started it and can't hand it over ends it.
             await uninterrupted(self._end())
+            emit(ServerChanged(state="stopped", target="local"))
             if isinstance(error, OSError):
                 raise TargetError("the server could not be started", detail=error.strerror or str(error)) from error
             raise
