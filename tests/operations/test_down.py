@@ -50,7 +50,7 @@ async def test_restart_is_up_with_a_new_server(rig):
     await rig.up()
     before = load_record(rig.project).started_at
     await rig.run(Restart())
-    assert rig.target.calls == ["preflight", "start"]
+    assert rig.target.calls == ["preflight", "prepare", "start"]
     assert load_record(rig.project).started_at > before
     assert rig.one(Predicted).status == 200
 
