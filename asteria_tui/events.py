@@ -216,6 +216,15 @@ class SampleAnswer(Record, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
 
 
+class WorkerUsage(Record, frozen=True, kw_only=True):
+    """What one worker process uses."""
+
+    pid: int
+    memory_bytes: int
+    cpu_percents: tuple[int, ...] = ()
+    """Of one core, at the last looks, two seconds apart, the newest last."""
+
+
 class ModelTraffic(Record, frozen=True, kw_only=True):
     """The requests to one model in the last minute, whoever sent them; figures are as exact as they are shown."""
 
@@ -407,6 +416,13 @@ class MetricsSampled(Event, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
 
 
+class WorkersSampled(Event, frozen=True, kw_only=True):
+    """What the worker processes use, each time that a figure as it is shown has changed."""
+
+    workers: tuple[WorkerUsage, ...] = ()
+    """Those whose processes the target can tell apart."""
+
+
 class TrafficChanged(Event, frozen=True, kw_only=True):
     """The last minute of requests, each time that a figure as it is shown has changed."""
 
@@ -491,6 +507,7 @@ AnyEvent = (
     | ModelDescribed
     | SourcesChanged
     | MetricsSampled
+    | WorkersSampled
     | TrafficChanged
     | Predicted
     | Reloaded

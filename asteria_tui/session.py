@@ -32,6 +32,7 @@ from asteria_tui.events import (
     StageFailed,
     StageProgressed,
     TrafficChanged,
+    WorkersSampled,
 )
 from asteria_tui.inference import answers
 from asteria_tui.state import State, reduce
@@ -49,7 +50,7 @@ CLOSE_TIMEOUT = 240.0
 PATIENCE = 0.5
 """Seconds of waiting at the end after which it is said what for."""
 # A newer one says all that an older one of the same operation, stage and model did.
-_REPLACEABLE = (StageProgressed, ServerChanged, ModelsChanged, TrafficChanged)
+_REPLACEABLE = (StageProgressed, ServerChanged, ModelsChanged, TrafficChanged, WorkersSampled)
 
 
 class Handle:

@@ -64,6 +64,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that the server says of each version of a model, where it was asked."""
     stores: events.StoresCompared | None = None
     metrics: dict[str, float] = {}
+    usage: dict[int, events.WorkerUsage] = {}
+    """What the processes of the workers use, by pid."""
     traffic: events.TrafficChanged = events.TrafficChanged(at=0.0)
     predictions: tuple[Predicted, ...] = ()
     reloads: tuple[events.Reloaded, ...] = ()
@@ -231,6 +233,7 @@ _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
     ),
     events.SourcesChanged: _replace(sources=lambda _, event: {source.model: source for source in event.sources}),
     events.MetricsSampled: _replace(metrics=lambda _, event: event.metrics),
+    events.WorkersSampled: _replace(usage=lambda _, event: {worker.pid: worker for worker in event.workers}),
     events.TrafficChanged: _replace(traffic=lambda _, event: event),
     events.StoresCompared: _replace(stores=lambda _, event: event),
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),

@@ -30,6 +30,7 @@ EVENTS: list[Event] = [
     events.ModelDescribed(model="m", versions=({"modelName": "m"},)),
     events.SourcesChanged(sources=(events.SourceState(model="m", sha256="0" * 64),)),
     events.MetricsSampled(metrics={"a": 1.0}),
+    events.WorkersSampled(workers=(events.WorkerUsage(pid=7, memory_bytes=1_000_000, cpu_percents=(0, 12)),)),
     events.TrafficChanged(
         models=(events.ModelTraffic(model="m", p50=8.2, counts=(0, 1)),), metrics=(("Things", 3.0, "Count"),)
     ),

@@ -9,10 +9,11 @@ from typing import ClassVar
 import msgspec
 
 from asteria_tui.errors import AsteriaError, TargetError
-from asteria_tui.events import Event, KeysChanged, Lane, ModelsChanged, ServerChanged
+from asteria_tui.events import Event, KeysChanged, Lane, ModelsChanged, ServerChanged, WorkersSampled
 from asteria_tui.logs.history import RECORDS_FILE
 from asteria_tui.operations.base import Context, Operation
 from asteria_tui.operations.status import check_status, ended
+from asteria_tui.operations.worker_usage import WorkerUsages
 from asteria_tui.state import State
 from asteria_tui.targets.record import STATE_FILE, ServerRecord, server_dir
 from asteria_tui.targets.target import Vitals
@@ -42,7 +43,7 @@ class Monitor(Operation, frozen=True, kw_only=True):
     is_about_server: ClassVar[bool] = True
 
     async def run(self, context: Context) -> None:
-        usage, activity = ResourceUsage(), LogActivity()
+        usage, workers, activity = ResourceUsage(), WorkerUsages(), LogActivity()
         seen: tuple[int, ...] | None = None
         sampled = -PERIOD
         while True:
@@ -53,7 +54,7 @@ class Monitor(Operation, frozen=True, kw_only=True):
                     await _refresh(context)
                 if _is_up(context) and time.monotonic() - sampled >= PERIOD:
                     sampled = time.monotonic()
-                    await _sample_usage(context, usage)
+                    await _sample_usage(context, usage, workers)
             await asyncio.sleep(PAUSE)
             await context.log_changes(PERIOD)
 
@@ -76,18 +77,20 @@ async def _refresh(context: Context) -> None:
         emit(ServerChanged(state="unwell", target=context.project.settings.server.target, reason=error.title))
 
 
-async def _sample_usage(context: Context, usage: ResourceUsage) -> None:
+async def _sample_usage(context: Context, usage: ResourceUsage, workers: WorkerUsages) -> None:
     """Whether it still lives, and what it uses; asks nothing of the server itself."""
     try:
         record = await context.target.find()
-        usage.sample(await context.target.vitals(record) if record else None, record)
+        vitals = await context.target.vitals(record) if record else None
+        usage.sample(vitals, record)
     except AsteriaError:
         return  # the next question to the server says it better
     if context.is_busy():
         return
     event = usage.added(context.state().server) if record else ended(context)
-    if is_news(event, context.state()):
-        context.emit(event)
+    for one in (event, workers.sample(vitals, context.state().models)):
+        if is_news(one, context.state()):
+            context.emit(one)
 
 
 class LogActivity:
@@ -127,6 +130,8 @@ def is_news(event: Event, known: State) -> bool:
         return msgspec.structs.replace(event, at=0.0) != msgspec.structs.replace(before, at=0.0)
     if isinstance(event, ModelsChanged):
         return event.models != known.models
+    if isinstance(event, WorkersSampled):
+        return {worker.pid: worker for worker in event.workers} != known.usage
     if isinstance(event, KeysChanged):
         # A key that the user had revealed stays so.
         return [(key.kind, key.expires_at) for key in event.keys] != [(key.kind, key.expires_at) for key in known.keys]

@@ -15,6 +15,11 @@ from asteria_tui.targets.record import ServerRecord
 from asteria_tui.targets.server_config import Ports, ServedModel
 
 
+class ProcessVitals(msgspec.Struct, frozen=True):
+    memory_bytes: int
+    cpu_seconds: float
+
+
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """What the system says of the whole server: every process of it."""
 
@@ -26,6 +31,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """How often the engine started the container again; None where there is no container."""
     out_of_memory_at: float | None = None
     """When a process was last killed because the container's memory limit was reached."""
+    processes: dict[int, ProcessVitals] = {}
+    """By pid, as TorchServe names its workers; empty where the processes cannot be told apart."""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):

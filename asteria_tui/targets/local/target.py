@@ -59,7 +59,7 @@ from asteria_tui.targets.server_config import (
     log_layout,
     properties,
 )
-from asteria_tui.targets.target import End, LostServerError, Vitals
+from asteria_tui.targets.target import End, LostServerError, ProcessVitals, Vitals
 
 MAX_KEY_FILE = 64 << 10
 
@@ -210,15 +210,19 @@ class LocalTarget:
         process = record.process.find() if record.process else None
         if process is None:
             return None
-        memory, cpu = 0, 0.0
+        processes = {}
         try:
             for member in (process, *process.children(recursive=True)):
-                memory += member.memory_info().rss
                 times = member.cpu_times()
-                cpu += times.user + times.system
+                processes[member.pid] = ProcessVitals(member.memory_info().rss, times.user + times.system)
         except psutil.NoSuchProcess:
             return None
-        return Vitals(memory_bytes=memory, cpu_seconds=cpu, available_bytes=psutil.virtual_memory().available)
+        return Vitals(
+            memory_bytes=sum(one.memory_bytes for one in processes.values()),
+            cpu_seconds=sum(one.cpu_seconds for one in processes.values()),
+            available_bytes=psutil.virtual_memory().available,
+            processes=processes,
+        )
 
     def describe_end(self) -> str:
         return console_tail(self.project.logs_dir / CONSOLE_FILE)
