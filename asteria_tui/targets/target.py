@@ -115,6 +115,15 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
+class EndsWorkers(Protocol):
+    """A target that reaches the processes of single workers."""
+
+    async def end_worker(self, record: ServerRecord, pid: int) -> bool:
+        """Kills that process of the server; False where it has none of that pid."""
+        ...
+
+
 class StoredArchive(msgspec.Struct, frozen=True, kw_only=True):
     """One archive in a container's store."""
 

@@ -60,6 +60,10 @@ def _can_stop(context: ActionContext) -> str:
     return "" if context.workflow else _running(context)
 
 
+def _can_scale(context: ActionContext) -> str:
+    return _idle(context) or _running(context)
+
+
 def _can_send(context: ActionContext) -> str:
     if context.state.is_running("predict"):
         return ""  # the second press cancels
@@ -92,6 +96,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """Stable: users remap keys by it, and `do_<id>` of its owner does it."""
     keys: str
+    """Empty for what the palette alone does."""
     label: str
     """One or two words, for the footer."""
     help: str
@@ -116,7 +121,7 @@ class PanelEntry(NamedTuple):
 
 PANELS = (
     PanelEntry("pipeline", "left", ("up", "stop", "restart", "package", "details", "send", "help", "quit")),
-    PanelEntry("server", "left", ("up", "stop", "restart", "keys", "choose_target", "send", "help", "quit")),
+    PanelEntry("server", "left", ("up", "stop", "restart", "keys", "more_workers", "end", "help", "quit")),
     PanelEntry(
         "logs", "right", ("filter", "level", "follow", "wrap", "causes", "copy", "help", "quit"), loads_late=True
     ),
@@ -158,6 +163,19 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="keys", keys="k", label="keys", group="Server", command="keys", why_not=_running,
         help="Reveal, renew or copy the server's keys.",
+    ),
+    Action(
+        id="more_workers", keys="plus", label="more workers", group="Server", owner="server", command="models scale",
+        why_not=_can_scale, help="One more worker for the model that is chosen in the server panel.",
+    ),
+    Action(
+        id="fewer_workers", keys="minus", label="fewer workers", group="Server", owner="server",
+        command="models scale", why_not=_can_scale,
+        help="One worker fewer for the model that is chosen in the server panel.",
+    ),
+    Action(
+        id="end", keys="x", label="end", group="Server", owner="server", why_not=_can_scale,
+        help="End the worker that is chosen in the server panel, or unregister the model; asks first.",
     ),
     Action(
         id="details", keys="enter", label="details", group="Server", owner="pipeline",
@@ -243,23 +261,23 @@ ACTIONS: tuple[Action, ...] = (
         help="Give the panel the whole screen, or give it back.",
     ),
     Action(
-        id="taller", keys="plus", label="taller", group="Screen", owner="screen", why_not=_can_heighten,
+        id="taller", keys="", label="taller", group="Screen", owner="screen", why_not=_can_heighten,
         help="Give the panel two rows of its neighbour; the mouse drags any border.",
     ),
     Action(
-        id="shorter", keys="minus", label="shorter", group="Screen", owner="screen", why_not=_can_heighten,
+        id="shorter", keys="", label="shorter", group="Screen", owner="screen", why_not=_can_heighten,
         help="Give two rows of the panel to its neighbour.",
     ),
     Action(
-        id="wider", keys="greater_than_sign", label="wider", group="Screen", owner="screen", why_not=_can_widen,
+        id="wider", keys="", label="wider", group="Screen", owner="screen", why_not=_can_widen,
         help="Give the panel's column four columns of the other.",
     ),
     Action(
-        id="narrower", keys="less_than_sign", label="narrower", group="Screen", owner="screen", why_not=_can_widen,
+        id="narrower", keys="", label="narrower", group="Screen", owner="screen", why_not=_can_widen,
         help="Give four columns of the panel's column to the other.",
     ),
     Action(
-        id="default_sizes", keys="equals_sign", label="default sizes", group="Screen", owner="screen",
+        id="default_sizes", keys="", label="default sizes", group="Screen", owner="screen",
         help="Put all borders back; a double click puts one back.",
     ),
     Action(
@@ -295,7 +313,14 @@ _SHOWN = {
 def bindings(owner: Owner) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
     """Textual's bindings of one owner; the keys of every panel work from everywhere, but for Enter."""
     return [
-        Binding(action.keys, f"app.act('{action.id}')", action.label, show=False, tooltip=action.help, id=action.id)
+        Binding(
+            action.keys or f"no_key_of_{action.id}",  # so that a user can give it one
+            f"app.act('{action.id}')",
+            action.label,
+            show=False,
+            tooltip=action.help,
+            id=action.id,
+        )
         for action in ACTIONS
         if (action.owner if action.keys == "enter" else "screen") == owner
     ]

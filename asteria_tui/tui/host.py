@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import App
 
-from asteria_tui.session import Session
+from asteria_tui.session import Handle, Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import ActionContext, KeyNames
 from asteria_tui.tui.preferences import Settings, UiState
+
+if TYPE_CHECKING:
+    from asteria_tui.operations.base import Operation
 
 
 class Host(App[str]):
@@ -28,6 +33,10 @@ class Host(App[str]):
 
     def show(self) -> None:
         """Brings the screen up to the session's state."""
+        raise NotImplementedError
+
+    def start(self, operation: Operation) -> Handle | None:
+        """Begins an operation; where it is refused that is said."""
         raise NotImplementedError
 
     def complain(self, title: str, detail: str = "") -> None:

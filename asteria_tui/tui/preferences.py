@@ -87,9 +87,9 @@ def _refuse_a_key_of_two_actions(chosen: dict[str, str], file: Path) -> None:
     taken: dict[str, str] = {}
     for action in ACTIONS:
         for key in chosen.get(action.id, action.keys).split(","):
-            if not key:
+            if not key and action.id in chosen:
                 raise ConfigError(f"{file}: {action.id!r} has an empty key", hint="name one, or remove the line")
-            if key in taken:
+            if key and key in taken:
                 title = f"{file}: {key!r} is the key of both {taken[key]!r} and {action.id!r}"
                 raise ConfigError(title, hint="give one of them another key; docs/keys.md lists all")
             taken[key] = action.id

@@ -32,6 +32,7 @@ from asteria_tui.tui.widgets.link import Link
 if TYPE_CHECKING:
     from asteria_tui.tui.panels.logs import LogsPanel
     from asteria_tui.tui.panels.request import RequestPanel
+    from asteria_tui.tui.panels.server import ServerPanel
     from asteria_tui.tui.widgets.causes_list import CausesList
     from asteria_tui.tui.widgets.log_view import LogView
 
@@ -228,6 +229,10 @@ class Workbench(MovableBorders):
             self.app.edit(*source)
         else:
             self._read("Record", details.record_text(record), record.text, source)
+
+    def on_server_panel_log_asked(self, event: ServerPanel.LogAsked) -> None:
+        self.logs.set_filter(model=event.model, worker=event.worker)
+        self.do_panel("logs")
 
     def on_causes_list_opened(self, event: CausesList.Opened) -> None:
         self.open_cause(event.cause)

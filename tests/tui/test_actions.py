@@ -16,6 +16,7 @@ from asteria_tui.tui.actions import ACTIONS, BY_ID, PANELS, ActionContext, keys_
 from asteria_tui.tui.app import AsteriaApp
 from asteria_tui.tui.panels.logs import LogsPanel
 from asteria_tui.tui.panels.request import RequestPanel
+from asteria_tui.tui.panels.server import ServerPanel
 from asteria_tui.tui.preferences import Settings
 from asteria_tui.tui.screen import Workbench
 from asteria_tui.tui.widgets.dialogs import ChoiceDialog, Reader
@@ -26,7 +27,15 @@ from tests.conftest import ROOT
 from tests.tui.conftest import CAUSE, FAILED, NOW, RUNNING, settle, write_log
 from tests.waiting import until_async
 
-OWNERS = {"app": AsteriaApp, "screen": Workbench, "pipeline": Workbench, "logs": LogsPanel, "request": RequestPanel}
+OF_MODELS = {"more_workers", "fewer_workers", "end"}
+OWNERS = {
+    "app": AsteriaApp,
+    "screen": Workbench,
+    "pipeline": Workbench,
+    "logs": LogsPanel,
+    "server": ServerPanel,
+    "request": RequestPanel,
+}
 
 
 def test_every_action_is_done_by_somebody_and_explained():
@@ -37,7 +46,7 @@ def test_every_action_is_done_by_somebody_and_explained():
 
 
 def test_no_key_stands_for_two_actions():
-    keys = [key for action in ACTIONS for key in action.keys.split(",")]
+    keys = [key for action in ACTIONS if action.keys for key in action.keys.split(",")]
     assert len(keys) == len(set(keys))
 
 
@@ -56,9 +65,12 @@ def test_the_key_page_is_current():
 @pytest.mark.parametrize(
     ("context", "refused"),
     [
-        (ActionContext(), {"stop", "keys", "send", "send_now"}),
-        (ActionContext(workflow="up"), {"up", "restart", "package", "choose_target", "keys", "send", "send_now"}),
-        (ActionContext(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now"}),
+        (ActionContext(), {"stop", "keys", "send", "send_now", *OF_MODELS}),
+        (
+            ActionContext(workflow="up"),
+            {"up", "restart", "package", "choose_target", "keys", "send", "send_now", *OF_MODELS},
+        ),
+        (ActionContext(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now", *OF_MODELS}),
     ],
 )
 def test_an_action_that_is_not_possible_says_why(context, refused):

@@ -54,40 +54,40 @@ async def _drag(pilot, start, *ways):
 
 
 @pytest.mark.parametrize(
-    ("panel", "key", "side", "by"),
+    ("panel", "action", "side", "by"),
     [
-        ("1", "plus", "height", 2),
-        ("2", "minus", "height", -2),
-        ("3", "plus", "height", 2),
-        ("4", "minus", "height", -2),
-        ("1", "greater_than_sign", "width", 4),
-        ("2", "less_than_sign", "width", -4),
-        ("3", "greater_than_sign", "width", 4),
-        ("4", "less_than_sign", "width", -4),
+        ("1", "taller", "height", 2),
+        ("2", "shorter", "height", -2),
+        ("3", "taller", "height", 2),
+        ("4", "shorter", "height", -2),
+        ("1", "wider", "width", 4),
+        ("2", "narrower", "width", -4),
+        ("3", "wider", "width", 4),
+        ("4", "narrower", "width", -4),
     ],
 )
-async def test_a_key_gives_the_panel_more_or_less(opened, session, panel, key, side, by):
+async def test_an_action_gives_the_panel_more_or_less(opened, session, panel, action, side, by):
     session.replay(*RUNNING)
     async with opened((140, 50)) as pilot:
         await pilot.press(panel)
         name = pilot.app.workbench.current
         before = getattr(_outer(pilot, name), side)
-        await pilot.press(key)
+        await pilot.app.action_act(action)
         await pilot.pause()
         assert getattr(_outer(pilot, name), side) == before + by
         _whole(pilot)
 
 
-@pytest.mark.parametrize("key", ["plus", "minus", "greater_than_sign", "less_than_sign"])
+@pytest.mark.parametrize("action", ["taller", "shorter", "wider", "narrower"])
 @pytest.mark.parametrize("size", [(120, 20), (100, 20), (120, 40)], ids=str)
-async def test_a_border_stops_before_anything_is_cut(opened, session, key, size):
+async def test_a_border_stops_before_anything_is_cut(opened, session, action, size):
     write_log(session.project)
     session.replay(*RUNNING)
     async with opened(size) as pilot:
         for panel in "1", "3":
             await pilot.press(panel)
             for _ in range(14):
-                pilot.app.simulate_key(key)
+                await pilot.app.action_act(action)
             await pilot.pause()
             _whole(pilot)
 
@@ -102,9 +102,9 @@ async def test_where_one_panel_has_the_screen_zoom_changes_nothing_unseen(opened
         assert len([panel for panel in pilot.app.screen.query(".panel") if panel.is_on_screen]) == 4
 
 
-async def test_where_no_border_is_the_key_says_so(opened):
+async def test_where_no_border_is_the_action_says_so(opened):
     async with opened((60, 20)) as pilot:
-        await pilot.press("plus")
+        await pilot.app.action_act("taller")
         await pilot.pause()
         assert "the panel shares no height with another here" in [told.message for told in pilot.app._notifications]
     async with opened((100, 30)) as pilot:
@@ -143,7 +143,8 @@ async def test_below_each_other_the_log_and_the_request_share_a_border_too(opene
         assert _outer(pilot, "request").y == y - 4
         await _drag(pilot, (50, y - 4), (50, 0))
         _whole(pilot)
-        await pilot.press("4", "minus")
+        await pilot.press("4")
+        await pilot.app.action_act("shorter")
         await pilot.pause()
         _whole(pilot)
 
@@ -167,18 +168,21 @@ async def test_inside_a_panel_the_mouse_drags_no_border(opened, session):
         assert pilot.app.workbench.sizes == Sizes()
 
 
-async def test_a_double_click_puts_one_border_back_and_a_key_all(opened, session):
+async def test_a_double_click_puts_one_border_back_and_an_action_all(opened, session):
     session.replay(*RUNNING)
     async with opened((140, 50)) as pilot:
         before = {name: _outer(pilot, name) for name in PANELS}
-        await pilot.press("1", "plus", "greater_than_sign", "3", "plus")
+        for panel, actions in (("1", ("taller", "wider")), ("3", ("taller",))):
+            await pilot.press(panel)
+            for action in actions:
+                await pilot.app.action_act(action)
         await pilot.pause()
         y = _outer(pilot, "request").y
         await pilot.click(offset=(100, y), times=2)
         await pilot.pause()
         assert pilot.app.workbench.sizes.logs is None
         assert None not in {pilot.app.workbench.sizes.left, pilot.app.workbench.sizes.pipeline}
-        await pilot.press("equals_sign")
+        await pilot.app.action_act("default_sizes")
         await pilot.pause()
         assert {name: _outer(pilot, name) for name in PANELS} == before
 
@@ -214,7 +218,10 @@ async def test_a_line_is_as_wide_as_its_panel_with_and_without_a_scroll_bar(open
     async with opened((120, 40)) as pilot:
         text = pilot.app.workbench.panel("server").query_one("Text")
         assert not text.show_vertical_scrollbar
-        await pilot.press("2", *["minus"] * 14)
+        await pilot.press("2")
+        for _ in range(14):
+            await pilot.app.action_act("shorter")
+            await pilot.pause()
         await settle(pilot)
         assert text.show_vertical_scrollbar
         assert text.virtual_size.height == len(text.query_one("Static").content.plain.splitlines())

@@ -10,12 +10,17 @@ from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import key_names
 from asteria_tui.tui.editor import editor_command
 from asteria_tui.tui.panels.pipeline import _lines, _one_line
-from asteria_tui.tui.panels.server import _lines as server_lines
-from asteria_tui.tui.panels.server import strip
+from asteria_tui.tui.server_text import rows as server_rows
+from asteria_tui.tui.server_text import strip, subjects
+from asteria_tui.tui.widgets.chart import area, ceiling
 from asteria_tui.tui.widgets.sparkline import sparkline
 from tests.tui.conftest import FAILED, NOW, RUNNING
 
 KEYS = key_names({})
+
+
+def server_lines(state, width, keys, **how):
+    return [row.text for row in server_rows(state, width, keys, **how)]
 
 
 def _after(*told):
@@ -110,3 +115,68 @@ def test_a_model_that_dev_serves_is_marked():
     loaded = events.Model(name="m", version="1.0", sha256="", is_dev=True)
     state = State(server=events.ServerChanged(state="running"), models=(loaded,))
     assert any(line.plain.startswith("m 1.0  dev") for line in server_lines(state, 40, KEYS))
+
+
+LOADED = events.TrafficChanged(
+    models=(
+        events.ModelTraffic(
+            model="sample", per_second=51, p50=8.2, p95=12, requests=60, failures=2, waiting=3,
+            counts=(0,) * 58 + (50, 52), latencies=(0.0,) * 58 + (8.0, 9.0), failed=(0,) * 59 + (2,),
+        ),
+    ),
+    metrics=(("Things", 3.0, "Count"), ("Stepping", 1.5, "ms")),
+)  # fmt: skip
+
+
+def test_the_server_panel_has_the_traffic_of_each_model_and_its_chart():
+    state = _after(
+        *RUNNING,
+        LOADED,
+        events.WorkersSampled(workers=(events.WorkerUsage(pid=4830, memory_bytes=9_000_000, cpu_percents=(3, 12)),)),
+    )
+    lines = [line.plain for line in server_lines(state, 40, KEYS)]
+    assert "sample 1.0              51   8.2      12" in lines
+    assert any(line.endswith("10 ms") for line in lines)
+    assert any(line.endswith("100/s") for line in lines)
+    assert "2 errors   3 waiting         last minute" in lines
+    assert any(line.startswith("W-9000 ready     4830 9.0 MB  12 % ▃█") for line in lines)
+    assert any(line.startswith("Stepping") and line.endswith("1.5 ms") for line in lines)
+    assert max(map(len, lines)) <= 40
+
+
+def test_what_is_not_known_of_a_worker_is_a_dash():
+    model = events.Model(name="m", version="1", workers=(events.Worker(id="9000", status="UNLOADING"),))
+    state = _after(events.ServerChanged(state="running"), events.ModelsChanged(models=(model,)))
+    [line] = [line.plain for line in server_lines(state, 40, KEYS) if line.plain.startswith("W-")]
+    assert line.split() == ["W-9000", "unlo…", "—", "—", "—"]
+
+
+def test_more_workers_than_fit_are_a_number_that_opens():
+    workers = tuple(events.Worker(id=str(9000 + number), status="READY") for number in range(13))
+    state = _after(
+        events.ServerChanged(state="running"),
+        events.ModelsChanged(models=(events.Model(name="m", version="1", workers=workers),)),
+    )
+    made = server_rows(state, 40, KEYS)
+    assert subjects(made)[-1] == ("more",)
+    assert len(subjects(made)) == 1 + 10 + 1
+    assert len(subjects(server_rows(state, 40, KEYS, all_workers=True))) == 1 + 13
+
+
+def test_the_strip_has_the_traffic_in_one_row():
+    line = strip(_after(*RUNNING, LOADED), 76, KEYS).plain
+    assert line == "● sample 51/s p95 12 ms ▁▁▁▁▁▁▁▁██ 2 err · 1 worker · keys 47 min"
+
+
+@pytest.mark.parametrize(("value", "top"), [(0, 1), (0.3, 0.5), (1, 1), (7, 10), (11, 20), (51, 100), (1_200, 2_000)])
+def test_the_scale_of_a_chart_is_a_round_number(value, top):
+    assert ceiling(value) == pytest.approx(top)
+
+
+def test_a_chart_shows_the_newest_at_the_right_and_failures_in_their_colour():
+    lines = area([0] * 58 + [1, 8], 30, 2, "$accent", {59}, "$text-error")
+    assert [len(line.plain) for line in lines] == [30, 30]
+    assert lines[1].plain.endswith("⣀⣸")
+    assert [str(span.style) for line in lines for span in line.spans if span.end == 30] == ["$text-error"] * 2
+    assert [line.plain for line in area([], 4, 2, "$accent")] == ["    ", "⣀⣀⣀⣀"]
+    assert {line.plain[-1] for line in area([5] * 60, 60, 1, "$accent")} == {"⣿"}

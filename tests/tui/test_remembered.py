@@ -62,7 +62,8 @@ async def test_scrolling_up_is_no_choice(opened, session):
 async def test_everything_that_was_set_is_taken_down(opened, session):
     write_log(session.project)
     async with opened((140, 50)) as pilot:
-        await pilot.press("w", "right_square_bracket", "3", "plus")
+        await pilot.press("w", "right_square_bracket", "3")
+        await pilot.app.action_act("taller")
         pilot.app.theme = "nord"
         await pilot.press("q")
         await pilot.pause()
@@ -114,11 +115,12 @@ def test_it_is_kept_however_the_screen_ends(project, monkeypatch, end):
     project.state_dir.mkdir()
     mine = project.root / "config" / "asteria-tui" / "settings.toml"
     mine.parent.mkdir(parents=True)
-    mine.write_text('[keys]\nwrap = "f2"  # mine\n')
+    settings = '[keys]\nwrap = "f2"  # mine\nwider = "f3"\ntaller = "f4"\n'
+    mine.write_text(settings)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(mine.parent.parent))
     terminal = Terminal([*COMMAND, "-C", str(project.root)])
     terminal.wait_for(b"no log yet")
-    terminal.press("\x1bOQ>3+f")
+    terminal.press("\x1bOQ\x1bOR3\x1bOSf")
     terminal.wait_for(b"paused")
     if end == "hangup":
         assert terminal.close() == 0
@@ -132,7 +134,7 @@ def test_it_is_kept_however_the_screen_ends(project, monkeypatch, end):
     assert (found.wrap, found.follow, found.sample) == (True, False, ("sample", "first"))
     assert found.sizes.left[0] == 48
     assert found.sizes.logs is not None
-    assert mine.read_text() == '[keys]\nwrap = "f2"  # mine\n'
+    assert mine.read_text() == settings
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")

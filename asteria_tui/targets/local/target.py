@@ -224,6 +224,17 @@ class LocalTarget:
             processes=processes,
         )
 
+    async def end_worker(self, record: ServerRecord, pid: int) -> bool:
+        process = record.process.find() if record.process else None
+        try:
+            mine = process.children(recursive=True) if process is not None else []
+            worker = next((one for one in mine if one.pid == pid), None)
+            if worker is not None:
+                worker.kill()  # psutil looks at its start time before
+        except psutil.NoSuchProcess:
+            return False
+        return worker is not None
+
     def describe_end(self) -> str:
         return console_tail(self.project.logs_dir / CONSOLE_FILE)
 

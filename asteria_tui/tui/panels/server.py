@@ -1,121 +1,197 @@
-"""Panel 2: the server, its models and workers, its keys."""
+"""Panel 2: the server, its traffic, its models and workers, its keys."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
+from textual.events import DescendantBlur, DescendantFocus, Resize
+from textual.message import Message
 
-from asteria_tui import wording
-from asteria_tui.events import Key, Model, ServerChanged, Worker
+from asteria_tui.events import Model, Worker
 from asteria_tui.state import State
-from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import KeyNames, bindings
-from asteria_tui.tui.details import heading
-from asteria_tui.tui.panels.panel import TextPanel
+from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.panels.panel import Panel
+from asteria_tui.tui.server_text import Subject, rows, strip, subjects
+from asteria_tui.tui.widgets.rows import Rows
 
-KIND_WIDTH = 12
+if TYPE_CHECKING:
+    from asteria_tui.tui.widgets.dialogs import Choice
 
 
-class ServerPanel(TextPanel):
+class ServerPanel(Panel):
     HELP = (
-        "The TorchServe of this project: where it answers, whether it is well and why not, what it uses, each model "
-        "with its workers, and the three keys with the time that they are valid. Keys stay hidden until you press "
-        "{keys}; they are renewed by themselves when a request needs it."
+        "The TorchServe of this project: where it answers, whether it is well and why not, what it uses. Of each "
+        "model the requests of the last minute, whoever sent them: how many a second, the middle and the slowest "
+        "twentieth of the times, a chart of latency above and requests below, seconds with a failure in red. Then the "
+        "workers. The arrows choose a model or a worker, {details} shows what can be done with it; {more_workers} and "
+        "{fewer_workers} change the number of its workers, {end} ends it. Keys stay hidden until you press {keys}; "
+        "they are renewed by themselves when a request needs it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("server")]
 
-    def text(self, state: State, width: int, height: int) -> Content:
+    class LogAsked(Message):
+        """The log of one model or worker is to be shown."""
+
+        def __init__(self, model: str | None, worker: str | None) -> None:
+            super().__init__()
+            self.model = model
+            self.worker = worker
+
+    _state = State()
+    chosen: Subject = ()
+    """The model or the worker that the keys are about."""
+    _shows_all = False
+    _has_focus = False
+
+    def compose(self) -> ComposeResult:
+        yield Rows(classes="takes-focus")
+
+    def show(self, state: State) -> None:
+        self._state = state
+        body = self.query_one(Rows)
+        width, height = body.scrollable_content_region.width, self.content_size.height
+        if not width:
+            return
         keys = self.app.key_names
-        return strip(state, width, keys) if height <= 1 else Content("\n").join(_lines(state, width, keys))
+        if height <= 1:
+            body.show(strip(state, width, keys))
+            return
+        made = rows(state, width, keys, chosen=self.chosen if self._has_focus else (), all_workers=self._shows_all)
+        self._subjects = [row.subject for row in made]
+        if self.chosen not in subjects(made):
+            self.chosen = ()
+        body.show(Content("\n").join(row.text for row in made))
 
+    def on_resize(self, _: Resize) -> None:
+        self.show(self._state)
 
-def strip(state: State, width: int, keys: KeyNames) -> Content:
-    """The panel in one line."""
-    server = state.server
-    if server.state == "stopped":
-        return _cut(Content.assemble(heading(server), (f"  press {keys['up']} to start it", "$foreground 60%")), width)
-    parts: list[str] = [f"{model.name} {model.version}" for model in state.models]
-    if state.models:
-        ready, wanted = pres.workers(state.models)
-        parts.append(f"{ready}/{wanted} {'worker' if wanted == 1 else 'workers'}")
-    parts += _usage(server)
-    expiring = [key for key in state.keys if key.expires_at is not None]
-    if expiring:
-        parts.append(f"keys {pres.key_time(min(key.expires_at or 0.0 for key in expiring))}")
-    shown = server.reason or " · ".join(parts)
-    return _cut(Content.assemble(heading(server), "  ", (shown, "$text-error" if server.reason else "")), width)
+    # -- choosing -----------------------------------------------------------------------------------------------
 
+    def on_descendant_focus(self, _: DescendantFocus) -> None:
+        self._has_focus = True
+        self.show(self._state)
 
-def _lines(state: State, width: int, keys: KeyNames) -> list[Content]:
-    server = state.server
-    if server.state == "stopped":
-        reason = [_cut(Content.styled(server.reason, "$text-error"), width)] if server.reason else []
-        return [
-            heading(server),
-            *reason,
-            Content.assemble(
-                ("press ", "$foreground 60%"),
-                (keys["up"], "$accent"),
-                (" to package, start and predict", "$foreground 60%"),
-            ),
-        ]
-    uptime = wording.uptime(server.started_at) if server.started_at else ""
-    lines = [_both(heading(server), uptime, width)]
-    if server.reason:
-        lines += Content.styled(server.reason, "$text-error").wrap(max(10, width))
-    lines.append(_both(Content(server.inference.removeprefix("http://")), server.target, width))
-    usage = "   ".join(_usage(server))
-    if usage or server.pid:
-        lines.append(_both(Content(usage), f"pid {server.pid}" if server.pid else "", width))
-    outdated = {source.model for source in state.outdated()}
-    for model in state.models:
-        lines += _model_lines(model, width, is_outdated=model.name in outdated)
-    lines += [_key_line(key, width) for key in state.keys]
-    return lines
+    def on_descendant_blur(self, _: DescendantBlur) -> None:
+        self._has_focus = False
+        self.show(self._state)
 
+    def choose(self, subject: Subject) -> None:
+        self.chosen = subject
+        self.show(self._state)
+        if subject in self._subjects:
+            self.query_one(Rows).reveal(self._subjects.index(subject))
 
-def _usage(server: ServerChanged) -> list[str]:
-    usage = []
-    if server.memory_bytes:
-        usage.append(wording.size(server.memory_bytes))
-    if server.cpu_percent is not None:
-        usage.append(f"cpu {server.cpu_percent:.0f} %")
-    return usage
+    def on_rows_moved(self, event: Rows.Moved) -> None:
+        choices = list(dict.fromkeys(filter(None, self._subjects)))
+        if not choices:
+            return
+        place = choices.index(self.chosen) + event.by if self.chosen in choices else (0 if event.by > 0 else -1)
+        self.choose(choices[max(0, min(place, len(choices) - 1))] if place >= 0 else choices[place])
 
+    def on_rows_clicked(self, event: Rows.Clicked) -> None:
+        subject = self._subjects[event.line] if event.line < len(self._subjects) else ()
+        if subject:
+            self.choose(subject)
+            if event.is_double or subject == ("more",):
+                self.on_rows_opened()
 
-def _model_lines(model: Model, width: int, *, is_outdated: bool) -> list[Content]:
-    queue = f"queue {model.pending_requests}"
-    note = "  older code" if is_outdated else ""
-    dev = "  dev" if model.is_dev else ""
-    name = Content.assemble((f"{model.name}", "bold"), f" {model.version}", (dev, "$accent"), (note, "$text-warning"))
-    if not model.workers:
-        return [_both(name + Content.styled("  no worker", "$text-error"), queue, width)]
-    return [_both(name, queue, width), *(line for worker in model.workers for line in _worker_lines(worker, width))]
+    # -- what can be done ---------------------------------------------------------------------------------------
 
+    def on_rows_opened(self) -> None:
+        """A menu of what can be done with the row that is chosen."""
+        from asteria_tui.tui.widgets.dialogs import Choice
 
-def _worker_lines(worker: Worker, width: int) -> list[Content]:
-    style = "$text-success" if worker.is_ready else "$text-warning"
-    pid = f"  pid {worker.pid}" if worker.pid else ""
-    line = Content.assemble(f"  W-{worker.id} ", (worker.status.lower(), style), (pid, "$foreground 60%"))
-    lines = [_both(line, wording.size(worker.memory_bytes) if worker.memory_bytes else "", width)]
-    if worker.cause:
-        lines.append(_cut(Content.styled(f"    {worker.cause.headline}", "$text-error"), width))
-    return lines
+        keys = self.app.key_names
+        if self.chosen == ("more",):
+            self._shows_all = True
+            self.show(self._state)
+        elif model := self._model():
+            worker = self._worker()
+            choices = [Choice("log", "l", "show its log"), *self._scaling(model)]
+            if worker is not None:
+                choices.insert(1, Choice("end", keys["end"], "end it", "TorchServe starts another one in its place"))
+                self._ask(f"W-{worker.id} of {model.name}", choices)
+                return
+            if sum(one.name == model.name for one in self._state.models) > 1:
+                choices.append(Choice("default", "d", "make it the default version"))
+            choices.append(Choice("unregister", keys["end"], "unregister it", "its workers end, the archive stays"))
+            self._ask(f"{model.name} {model.version}", choices)
 
+    def _scaling(self, model: Model) -> list[Choice]:
+        from asteria_tui.tui.widgets.dialogs import Choice
 
-def _key_line(key: Key, width: int) -> Content:
-    left = Content.assemble((f"{key.kind:<{KIND_WIDTH}}", "$foreground 60%"), key.token)
-    return _both(left, pres.key_time(key.expires_at), width)
+        count = len(model.workers)
+        fewer = [Choice("fewer", "", "one worker fewer", f"{count} → {count - 1}")] if count else []
+        return [Choice("more", "", "one more worker", f"{count} → {count + 1}"), *fewer]
 
+    def _ask(self, title: str, choices: Sequence[Choice], note: str = "") -> None:
+        from asteria_tui.tui.widgets.dialogs import ChoiceDialog
 
-def _both(left: Content, right: str, width: int) -> Content:
-    """One line with something at each end."""
-    room = width - len(right) - 1 if right else width
-    left = left.truncate(max(1, room), ellipsis=True)
-    return Content.assemble(left, " " * max(1, width - left.cell_length - len(right)), (right, "$foreground 60%"))
+        self.app.push_screen(ChoiceDialog(title, choices, note), self._do)
 
+    def _do(self, choice: str | None) -> None:
+        model, worker = self._model(), self._worker()
+        if not choice or model is None:
+            return
+        from asteria_tui.operations.models import SetDefaultVersion, UnregisterModel
+        from asteria_tui.operations.worker import EndWorker
 
-def _cut(text: Content, width: int) -> Content:
-    return text.truncate(max(1, width), ellipsis=True)
+        if choice == "log":
+            self.post_message(self.LogAsked(None if worker else model.name, f"W-{worker.id}" if worker else None))
+        elif choice in {"more", "fewer"}:
+            self._scale(1 if choice == "more" else -1)
+        elif choice == "default":
+            self.app.start(SetDefaultVersion(model=model.name, version=model.version))
+        elif choice == "unregister":
+            self.app.start(UnregisterModel(model=model.name, version=model.version))
+        elif choice == "end" and worker is not None and worker.pid is not None:
+            self.app.start(EndWorker(worker=worker.id, pid=worker.pid))
+
+    def do_more_workers(self) -> None:
+        self._scale(1)
+
+    def do_fewer_workers(self) -> None:
+        self._scale(-1)
+
+    def do_end(self) -> None:
+        """Asks first."""
+        from asteria_tui.tui.widgets.dialogs import Choice
+
+        model, worker = self._model(), self._worker()
+        if model is None:
+            self.notify("choose a model or a worker first", timeout=3)
+        elif worker is not None:
+            note = "what it works on is answered with an error"
+            choices = [Choice("end", self.app.key_names["end"], "end it", "TorchServe starts another one in its place")]
+            self._ask(f"End worker W-{worker.id} of {model.name}?", choices, note)
+        else:
+            choices = [Choice("unregister", self.app.key_names["end"], "unregister it", "the archive stays")]
+            self._ask(f"Unregister {model.name} {model.version}?", choices)
+
+    def _scale(self, by: int) -> None:
+        model = self._model()
+        if model is None:
+            self.notify("choose a model first", timeout=3)
+            return
+        from asteria_tui.operations.models import ScaleModel
+
+        count = max(0, len(model.workers) + by)
+        self.app.start(ScaleModel(model=model.name, workers=count, version=model.version))
+
+    def _model(self) -> Model | None:
+        """The model that is chosen, or that the chosen worker is of; the only one where there is one."""
+        kind, *names = self.chosen or ("",)
+        for model in self._state.models:
+            is_it = names == [model.name, model.version] if kind == "model" else self._worker() in model.workers
+            if is_it:
+                return model
+        return self._state.models[0] if len(self._state.models) == 1 and kind in {"", "more"} else None
+
+    def _worker(self) -> Worker | None:
+        kind, *names = self.chosen or ("",)
+        everyone = (worker for model in self._state.models for worker in model.workers)
+        return next((one for one in everyone if kind == "worker" and names == [one.id]), None)
