@@ -19,7 +19,7 @@ from asteria_tui.dev.hearing import Hearing
 from asteria_tui.dev.loader.worker import MAX_STATS
 from asteria_tui.dev.messages import LoadFailed
 from asteria_tui.dev.stack import place_in
-from asteria_tui.errors import AsteriaError, ConfigError
+from asteria_tui.errors import AsteriaError, ConfigError, ServerError
 from asteria_tui.events import Depth, Reloaded, WarningRaised
 from asteria_tui.logs.notify import POLL, Changes
 from asteria_tui.operations.base import ServerConnection, locked
@@ -30,6 +30,8 @@ from asteria_tui.process import uninterrupted
 SETTLE = 0.002
 """Seconds that a writer gets to end what it has begun; the loader waits for one that takes longer."""
 STACK_LINES = 12
+FIND_EVERY = 2.0
+"""Seconds between two looks whether the server lives."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the workers while a sample is answered."""
 # What is said of an operator, a metric, a class that is registered for the second time.
@@ -74,6 +76,7 @@ class Saves:
         self._sources: dict[str, str] = {}
         """The SHA-256 of what was announced last."""
         self._is_broken: set[str] = set()
+        self._found_at = time.monotonic()
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -89,15 +92,20 @@ class Saves:
             for name in self.archives:
                 await self._ask_first(name, again if again and name in again.models else None)
             await self._follow(changes, own)
+        except AsteriaError:
+            if self.is_owned():
+                raise  # else it is of what the new owner does
         finally:
             changes.close()
             await self.hearing.workers.close()
+        self.context.emit(WarningRaised(text="another asteria-tui has the server now: dev ends"))
 
     async def _follow(self, changes: Changes, own: list[Path]) -> None:
         is_polling = False
         while self.is_owned():
             await self.hearing.workers.connect()
             await self._end_late()
+            await self._require_server()
             changed, others = self.files.changed(changes.forget()), await self._with_other_names()
             if changed or others:
                 await asyncio.sleep(SETTLE)
@@ -110,7 +118,12 @@ class Saves:
                 is_polling = True
                 text = f"the system can watch no more folders: files are looked at every {POLL * 1000:.0f} ms"
                 self.context.emit(WarningRaised(text=text, hint="fs.inotify.max_user_watches is the limit on Linux"))
-        self.context.emit(WarningRaised(text="another asteria-tui has the server now: dev ends"))
+
+    async def _require_server(self) -> None:
+        if time.monotonic() - self._found_at >= FIND_EVERY:
+            self._found_at = time.monotonic()
+            if await self.context.target.find() is None and self.is_owned():
+                raise ServerError("the server ended", detail=self.context.target.describe_end())
 
     def _watch(self) -> None:
         files = {path for name in self.archives for path in self._files_of(name)}

@@ -51,7 +51,8 @@ async def compare_stores(context: Context, models: dict[str, ModelSettings]) -> 
         if inside is not None:
             found = inside.archives.get(f"{name}.mar")
             places.append(("container", f"{inside.container}:{inside.directory}/{name}.mar", _link(found)))
-        if record is not None:
+        # What dev serves is the source itself.
+        if record is not None and not (name in record.models and record.models[name].is_dev):
             places.append(("server", record.inference, await _loaded(context, record, name)))
         links += chain(name, places, copies_in=inside is not None and not inside.is_mount)
     compared = StoresCompared(links=tuple(links))

@@ -326,6 +326,11 @@ def test_a_client_hears_whose_sources_answered_it(dev, folder):
     assert done.one("predicted")["sources_sha256"] == sources != ""
 
 
+def test_the_chain_ends_at_the_stores(dev, folder):
+    chain = folder.run("stores", "-m", "echo", "--json", code=None).one("stores_compared")["links"]
+    assert "server" not in {link["place"] for link in chain}
+
+
 def test_a_second_dev_is_refused(dev, folder):
     refused = folder.run("dev", "--json", code=1)
     assert str(dev.process.pid) in refused.one("operation_failed")["title"]

@@ -151,6 +151,14 @@ def test_a_request_that_takes_longer_than_the_project_allows(dev, folder):
     dev.write("asteria.toml", before)
 
 
+def test_a_server_that_ends_under_it_is_started_again_as_it_was_before(dev, folder):
+    folder.java.kill()
+    assert wait_for_end(dev) == 4
+    assert dev.all("operation_failed")[0]["title"] == "the server ended"
+    assert plain_is_served(folder)
+    assert value(folder) == 0
+
+
 def test_down_elsewhere_ends_it(dev, folder):
     done = folder.run("down", "--json")
     assert str(dev.process.pid) in done.all("noticed")[0]["text"]

@@ -7,6 +7,8 @@ import gc
 import json
 import os
 import pickle
+import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -760,3 +762,14 @@ def test_no_archive_takes_it_in(tmp_path):
         archive.writestr("MAR-INF/MANIFEST.json", '{"model": {"modelName": "m"}}')
     with pytest.raises(ArchiveError, match="holds the loader of `dev`"):
         archive_project(tmp_path, tmp_path / "m.mar")
+
+
+def test_it_runs_on_every_python_that_is_on_the_path():
+    script = Path(__file__).with_name("other_python.py")
+    package = str(Path(loader.__file__).parent)
+    for python in {sys.executable, *filter(None, (shutil.which(f"python3.{minor}") for minor in range(8, 20)))}:
+        if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+            continue  # a name without a Python behind it
+        command = [python, "-B", "-W", "error", script, package]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, (python, ended.stderr)

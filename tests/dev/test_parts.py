@@ -339,7 +339,7 @@ async def test_where_a_worker_is_in_the_middle_of_c_code(tmp_path):
         f"import ctypes, os, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from asteria_tui.dev.loader import SOCKET\nfrom asteria_tui.dev.loader.stack import Stack\n"
         f"stack = Stack(os.path.join({str(tmp_path)!r}, SOCKET % os.getpid()) + '.stack')\n"
-        "def handle():\n    ctypes.PyDLL(None).sleep(60)\nprint(flush=True)\nhandle()\n"
+        "def handle():\n    print(flush=True), ctypes.PyDLL(None).sleep(60)\nhandle()\n"
     )
     with subprocess.Popen([sys.executable, file], stdout=subprocess.PIPE) as worker:  # noqa: ASYNC220
         worker.stdout.readline()
