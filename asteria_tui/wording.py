@@ -62,6 +62,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def lines_lost(count: int, *, is_exact: bool) -> str:
+    """Of a log whose parts were deleted before they were read: `412,889 lines lost to rotation`."""
+    if is_exact:
+        return f"{plural(count, 'line')} lost to rotation"
+    if count:
+        return f"at least {plural(count, 'line')} lost to rotation"
+    return "lines may be lost to rotation, how many is not known"
+
+
 def escaped(text: str, limit: int = 200) -> str:
     r"""A name that others chose, in one line: what is not printed is written as `\x1b`, a long one is shortened."""
     text = shortened(text, limit)

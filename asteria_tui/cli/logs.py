@@ -17,20 +17,21 @@ import msgspec
 from asteria_tui.archive.source_map import source_map
 from asteria_tui.cli.options import Options
 from asteria_tui.cli.parser import PATH, command
-from asteria_tui.cli.render import print_value
+from asteria_tui.cli.render import Renderer, print_value
 from asteria_tui.cli.run import cancel_on_signals
 from asteria_tui.cli.style import Style
 from asteria_tui.config import Project, Settings
 from asteria_tui.errors import ConfigError, ExitCode, ServerError
-from asteria_tui.events import Cause, LogRecord, Source, encode
+from asteria_tui.events import Cause, LogRecord, Source, WarningRaised, encode
 from asteria_tui.inference.answers import recall
 from asteria_tui.logs.cause import folded
 from asteria_tui.logs.filter import EVERYTHING, Filter
 from asteria_tui.logs.history import Log, logs_in, run_of
+from asteria_tui.logs.parts import Lost
 from asteria_tui.logs.read import Batch, causes, records
 from asteria_tui.logs.request import trace_request
 from asteria_tui.projects import open_project, resolved
-from asteria_tui.wording import clock, duration
+from asteria_tui.wording import clock, duration, lines_lost
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 COLOURS = {"WARN": "33", "ERROR": "31", "FATAL": "31", "DEBUG": "2"}
@@ -90,7 +91,7 @@ def logs(
         return asyncio.run(_print_request(project, files, request, options))
     last = lines if lines is not None or since is not None else DEFAULT_LINES
     known = [(name, settings.version) for name, settings in project.settings.models.items()]
-    batches = records(files, wanted, last=last, is_following=follow, known=known)
+    batches = records(files, wanted, last=last, is_following=follow, known=known, on_lost=_loss_reporter(options))
     return asyncio.run(_print_all(batches, _printer(options)))
 
 
@@ -187,6 +188,20 @@ def _printer(options: Options) -> Callable[[Batch], None]:
         sys.stdout.flush()
 
     return show
+
+
+def _loss_reporter(options: Options) -> Callable[[Lost], None]:
+    renderer = Renderer(options)
+
+    def report(lost: Lost) -> None:
+        renderer.show(
+            WarningRaised(
+                text=lines_lost(lost.lines, is_exact=lost.is_exact),
+                hint="the log is written faster than it is read: with a filter there is less to print",
+            )
+        )
+
+    return report
 
 
 def line(record: LogRecord, style: Style) -> str:

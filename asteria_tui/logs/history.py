@@ -35,6 +35,8 @@ class Log(NamedTuple):
     path: Path
     only: Source | None = None
     """Show the records of this source only, for the others stand in another file, too."""
+    is_older: bool = False
+    """Whether it is an older part of a log: it gets another name, and nothing more is written to it."""
 
 
 class Run(NamedTuple):
@@ -64,7 +66,7 @@ def logs_in(folder: Path) -> list[Log]:
     current = folder / RECORDS_FILE
     if not parts and not current.exists():
         return [Log(folder / CONSOLE_FILE)]
-    return [*map(Log, parts), Log(current), Log(folder / CONSOLE_FILE, "console")]
+    return [*(Log(part, is_older=True) for part in parts), Log(current), Log(folder / CONSOLE_FILE, "console")]
 
 
 def shown_log(folder: Path) -> Path:

@@ -20,6 +20,7 @@ from asteria_tui.errors import TargetError
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.filter import CONTINUED, level_codes
 from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.parts import count_lines, identity_of, is_deleted
 from asteria_tui.logs.text import LINE_LIMIT
 
 EVERY = 64
@@ -100,21 +101,27 @@ class Chunk:
 class LineIndex:
     """The lines of one growing file. One thread may index backwards while another one reads."""
 
-    def __init__(self, path: Path, number: int = 0, *, is_from_start: bool = False) -> None:
-        """`number` is that of the line after the last one, or of the first one if the file is read from its start."""
+    def __init__(
+        self, path: Path, number: int = 0, *, is_from_start: bool = False, descriptor: int | None = None
+    ) -> None:
+        """`number` is that of the line after the last one, or of the first one if the file is read from its start.
+
+        `descriptor` is of the file, where it is open already; it is closed with the index.
+        """
         self.path = path
-        self._descriptor = -1
+        self._descriptor = -1 if descriptor is None else descriptor
         self._scanned = 0
         self.is_behind = False
         """Whether the last `grow` left something for the next one."""
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if descriptor is None:
+                self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             status = os.fstat(self._descriptor)
             self._start = 0 if is_from_start else self._line_start(status.st_size)
         except OSError as error:  # a directory shows itself only when it is read
             self.close()
             raise TargetError(f"The log {path} cannot be read", str(error)) from error
-        self.identity = (status.st_dev, status.st_ino)
+        self.identity = identity_of(status)
         """Which file is open, whatever its name is by now."""
         self._before: list[Chunk] = []
         self._after = [Chunk(self._start, number)]
@@ -195,7 +202,15 @@ class LineIndex:
     @property
     def is_deleted(self) -> bool:
         """Whether the file has no name any more: closing it gives its space back."""
-        return os.fstat(self._descriptor).st_nlink == 0
+        return is_deleted(self._descriptor)
+
+    def begin_at(self, number: int) -> None:
+        """Give the first line that number, before any is indexed."""
+        self._after[0].first = number
+
+    def count_rest(self) -> int:
+        """The lines that are not indexed yet."""
+        return count_lines(self._descriptor, self.end_offset)
 
     def starts_record(self, line: int) -> bool:
         chunk = self.chunk(line)

@@ -19,6 +19,7 @@ from asteria_tui.logs.follow import follow
 from asteria_tui.logs.history import Log
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.parts import Lost
 from asteria_tui.logs.search import Hits
 from asteria_tui.logs.tail import Tail
 
@@ -40,7 +41,7 @@ class Reader:
     def __init__(self, log: Log, filter_: Filter, known: Iterable[tuple[str, str]] = ()) -> None:
         self.log = log
         self.filter = filter_
-        self.tail = Tail(log.path)
+        self.tail = Tail(log.path, is_followed=not log.is_older)
         self._known = known
         self._parser = Parser(known, only_console=log.only == "console")
         self._found = array("q")
@@ -51,10 +52,10 @@ class Reader:
 
     def find(self, number: int) -> Iterator[None]:
         """Look for the last `number` records to show, in steps of some milliseconds each."""
-        if not self.log.path.exists():
+        index = self._indexed()
+        if index is None:
             return
-        index = LineIndex(self.log.path)
-        self.tail = Tail(self.log.path, index.end_offset)
+        self.tail.position = index.end_offset
         only = (
             self.filter if self.log.only is None else structs.replace(self.filter, sources=frozenset({self.log.only}))
         )
@@ -94,17 +95,22 @@ class Reader:
 
     def skip_to(self, since: float) -> None:
         """Leave out what is surely older than `since` (seconds since the epoch)."""
-        if not self.log.path.exists():
+        index = self._indexed()
+        if index is None:
             return
-        index = LineIndex(self.log.path)
         number = 0
         while (chunk := index.earlier(number)) is not None:
             at = index.record(chunk.first, self._parser).time
             if at is not None and at < since - _CLOCK:
-                self.tail = Tail(self.log.path, chunk.start)
+                self.tail.position = chunk.start
                 break
             number += 1
         index.close()
+
+    def _indexed(self) -> LineIndex | None:
+        """An index of the file that is open, whatever its name is by now."""
+        descriptor = self.tail.open_again()
+        return LineIndex(self.log.path, descriptor=descriptor) if descriptor >= 0 else None
 
     def past(self) -> Iterator[LogRecord | None]:
         """The records to show up to the end of the file as it is now; None now and then, while none is found."""
@@ -168,16 +174,16 @@ async def records(
     last: int | None = None,
     is_following: bool = False,
     known: Iterable[tuple[str, str]] = (),
+    on_lost: Callable[[Lost], object] = lambda lost: None,  # noqa: ARG005 its name is what it takes
 ) -> AsyncIterator[Batch]:
     """The records of `logs` that `filter_` shows, in the order of their times, in batches of at most 500.
 
     `last` leaves out all but the last so many of the past ones; `is_following` goes on without end with what is
-    written, within 0.1 s, through rotation and truncation. `known` are the (name, version) pairs of the server's
-    models.
+    written, within 0.1 s, through rotation and truncation; `on_lost` hears of what was deleted before it could be
+    read. `known` are the (name, version) pairs of the server's models.
     """
     filter_ = filter_ or EVERYTHING
-    pairs = list(known)
-    readers = [Reader(log, filter_, pairs) for log in logs]
+    readers = _readers(logs, filter_, list(known))
     if last is not None and filter_.since is None:
         for reader in readers:
             for _ in reader.find(last):
@@ -188,11 +194,22 @@ async def records(
         await asyncio.sleep(0)
     if not is_following:
         return
-    of_tail = {reader.tail: reader for reader in readers}
+    of_tail = {reader.tail: reader for reader in readers if not reader.log.is_older}
     async for tail, data in follow(list(of_tail)):
+        if lost := tail.take_lost():
+            on_lost(lost)
         for batch in _batches(of_tail[tail].parse(data)):
             yield batch
             await asyncio.sleep(0)
+
+
+def _readers(logs: Sequence[Log], filter_: Filter, known: list[tuple[str, str]]) -> list[Reader]:
+    """One for each file, though it gets the name of an older part while the others are opened: the newest is first."""
+    readers: dict[object, Reader] = {}
+    for log in reversed(logs):
+        reader = Reader(log, filter_, known)
+        readers.setdefault(reader.tail.identity or log.path, reader)
+    return [*readers.values()][::-1]
 
 
 def causes(logs: Sequence[Log], sources: SourceMap | None = None, filter_: Filter | None = None) -> list[Cause]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections import deque
 from pathlib import Path
 
 from asteria_tui.errors import TargetError
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.index import LineIndex
 from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.parts import NOTHING, Lost, Newer, Parts, identity, named, numbers
 
 
 class RotatedLog:
@@ -21,11 +23,17 @@ class RotatedLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._parts = [self._open(0) or LineIndex(Path(os.devnull))]
+        self.lost = NOTHING
+        """What was deleted before it was indexed."""
+        self._files = Parts(path)
+        self._parts = [LineIndex(Path(os.devnull))]
         """The oldest first."""
+        self._waiting: deque[LineIndex] = deque()
+        """What was written after them, to be indexed when they are: open, so that it can't be missed."""
         self._has_oldest = False
         self.is_behind = False
         """Whether the last refresh left something for the next one."""
+        self._begin_anew()
 
     @property
     def first(self) -> int:
@@ -60,30 +68,44 @@ class RotatedLog:
 
     def refresh(self) -> bool:
         """Index what was appended, a piece at most. False if the log is another one, so that all begins anew."""
+        if not self._open_newer():
+            return False
+        while self._waiting and self._parts[-1].is_deleted:
+            self.lost += Lost(self._parts[-1].count_rest())
+            self._go_on()
         while len(self._parts) > 1 and self._parts[0].is_deleted:
             self._parts.pop(0).close()
             self._has_oldest = True
-        newest = self._parts[-1]
-        named = _identity(self.path)  # before the last read: a file that has lost its name is written to no more
-        if not newest.grow():
+        # A part that others wait for has lost its name: after the next read nothing more is written to it.
+        if not self._parts[-1].grow():
             return self._begin_anew()
-        self.is_behind = newest.is_behind
-        if named in {None, newest.identity} or newest.is_behind:
-            return True
-        number = self._number_of(newest)
-        if number is None:
-            return self._begin_anew()
-        following = self._open(number - 1, newest.end, is_from_start=True) if number else None
-        if following is not None and self._number_of(newest) == number:
-            self._parts.append(following)
-            self.is_behind = True
-        elif following is not None:
-            following.close()  # rotated again meanwhile: the next refresh finds it
+        self.is_behind = self._parts[-1].is_behind or bool(self._waiting)
+        if self._waiting and not self._parts[-1].is_behind:
+            self._go_on()
         return True
 
     def close(self) -> None:
-        for part in self._parts:
+        for part in (*self._parts, *self._waiting):
             part.close()
+        self._files.close()
+
+    def _open_newer(self) -> bool:
+        """Open the parts that came; False where they do not follow those before, so that all begins anew."""
+        newer = _newer(self._files)
+        if newer is None:
+            return True
+        if newer.continues:
+            self._waiting.extend(
+                LineIndex(self.path, is_from_start=True, descriptor=descriptor) for descriptor in newer.descriptors
+            )
+            return True
+        return self._begin(self._files, newer)
+
+    def _go_on(self) -> None:
+        """Go on with the part that was written next."""
+        following = self._waiting.popleft()
+        following.begin_at(self._parts[-1].end)
+        self._parts.append(following)
 
     def _open_older(self) -> bool:
         """Open the part before the oldest that is open; False when there is none, or none can be named now."""
@@ -92,7 +114,9 @@ class RotatedLog:
         if number is None:
             self._has_oldest = True
             return False
-        older = next((other for other in self._numbers() if other > number and self._named(other).exists()), None)
+        older = next(
+            (other for other in numbers(self.path) if other > number and named(self.path, other).exists()), None
+        )
         part = None if older is None else self._open(older, oldest.first)
         if self._number_of(oldest) != number or (part is None and older is not None):
             if part is not None:
@@ -105,36 +129,43 @@ class RotatedLog:
         return True
 
     def _begin_anew(self) -> bool:
-        current = self._open(0)
-        if current is None:
-            return True  # being replaced at this very moment: the next refresh finds it
-        self.close()
-        self._parts, self._has_oldest = [current], False
+        files = Parts(self.path)
+        newer = _newer(files)
+        return True if newer is None else self._begin(files, newer)  # if it is being replaced right now, the next time
+
+    def _begin(self, files: Parts, newer: Newer) -> bool:
+        """Forget all parts but the newest; those before it are opened when it is indexed. False if it was done."""
+        *older, newest = newer.descriptors
+        for descriptor in older:
+            os.close(descriptor)
+        try:
+            current = LineIndex(self.path, descriptor=newest)
+        except TargetError:
+            return True
+        for part in (*self._parts, *self._waiting):
+            part.close()
+        if files is not self._files:
+            self._files.close()
+        self._files, self._parts, self._has_oldest = files, [current], False
+        self._waiting.clear()
+        self.lost = self.lost + newer.lost if newer.lost else NOTHING
         return False
 
-    def _open(self, number: int, line: int = 0, *, is_from_start: bool = False) -> LineIndex | None:
+    def _open(self, number: int, line: int) -> LineIndex | None:
         try:
-            return LineIndex(self._named(number), line, is_from_start=is_from_start)
+            return LineIndex(named(self.path, number), line)
         except TargetError:
             return None
 
     def _number_of(self, part: LineIndex) -> int | None:
         """The number in the name of a part, 0 for the newest; rotating only raises it, so the search goes upwards."""
-        return next((n for n in (0, *self._numbers()) if _identity(self._named(n)) == part.identity), None)
-
-    def _numbers(self) -> list[int]:
-        """The numbers that older parts have, or will have when they are rotated now."""
-        suffixes = [path.suffix.removeprefix(".") for path in self.path.parent.glob(f"{self.path.name}.*")]
-        numbers = {int(suffix) for suffix in suffixes if suffix.isdecimal()}
-        return sorted(numbers | {number + 1 for number in (0, *numbers)})
-
-    def _named(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number}") if number else self.path
+        candidates = (0, *numbers(self.path))
+        return next((number for number in candidates if identity(named(self.path, number)) == part.identity), None)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _newer(files: Parts) -> Newer | None:
+    current = identity(files.path)
     try:
-        status = path.stat()
-    except OSError:
+        return files.newer(current) if current is not None else None
+    except TargetError:
         return None
-    return status.st_dev, status.st_ino

@@ -15,6 +15,7 @@ from asteria_tui.logs.filter import Filter
 from asteria_tui.logs.find import Find
 from asteria_tui.logs.folds import Fold, Folds
 from asteria_tui.logs.parse import Parser
+from asteria_tui.logs.parts import Lost
 from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.search import Hits
 
@@ -70,6 +71,11 @@ class LogRows:
     def lines(self) -> int:
         """Lines of the log that are indexed, shown or not."""
         return self._log.end - self._log.first
+
+    @property
+    def lost(self) -> Lost:
+        """Lines that were deleted before they were indexed."""
+        return self._log.lost
 
     def record(self, row: int) -> LogRecord:
         """What the row shows: its line of the record, or of a traceback that is folded its last exception."""

@@ -186,6 +186,8 @@ class LogsPanel(Panel):
             if self.rows is not None:
                 shown, lines = len(self.rows), self.rows.lines
                 parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
+                if lost := self.rows.lost:
+                    parts.append(wording.lines_lost(lost.lines, is_exact=lost.is_exact))
             parts += filter(None, [self._found_text])
             if self.causes.current:
                 parts.append(wording.plural(len(self.causes.current), "cause"))
