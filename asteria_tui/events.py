@@ -177,6 +177,8 @@ class SourceState(Record, frozen=True, kw_only=True):
     model: str
     sha256: str = ""
     """Of the archive that they make; empty when they make none."""
+    store_sha256: str = ""
+    """Of the archive in the primary store; empty when there is none."""
     error: str = ""
     """Why they make none."""
     changed_at: float | None = None

@@ -106,6 +106,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             if name in served and (source.error or source.sha256 not in {"", served[name]})
         )
 
+    @property
+    def is_up(self) -> bool:
+        """Whether a server runs, well or not."""
+        return self.server.state in {"running", "unwell"}
+
+    def is_past(self, answer: Predicted) -> bool:
+        """Whether it was given by an earlier server, or something failed since."""
+        started, failure = self.server.started_at, self.failure
+        is_overtaken = failure is not None and failure.at > answer.at and failure.operation != answer.operation
+        return not self.is_up or is_overtaken or (started is not None and answer.at < started)
+
     def is_of_older_code(self, answer: Predicted) -> bool:
         """Whether the sources of the model that gave this answer are others by now."""
         if answer.sources_sha256:
@@ -212,8 +223,11 @@ def _with_stage(state: State, stage: StageState) -> State:
 
 
 def _server(state: State, event: events.ServerChanged) -> State:
+    """One that goes down, or only begins, has no worker that answers."""
     if event.state == "stopped":
         return msgspec.structs.replace(state, server=event, keys=(), models=(), metrics={})
+    if event.state in {"starting", "stopping"}:
+        return msgspec.structs.replace(state, server=event, models=())
     return msgspec.structs.replace(state, server=event)
 
 

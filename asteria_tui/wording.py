@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from asteria_tui.errors import shortened
-from asteria_tui.events import Difference, Reloaded, SampleAnswer
+from asteria_tui.events import Difference, Reloaded, SampleAnswer, encode
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SHOW_SECONDS_BELOW = 120
@@ -36,9 +36,19 @@ def span(seconds: float) -> str:
 
 
 def uptime(started_at: float) -> str:
-    """In whole minutes: a screen where nothing happens does not move."""
+    """In whole minutes, rounded down: a screen where nothing happens does not move."""
     seconds = time.time() - started_at
-    return "just now" if seconds < MINUTE else f"up {span(max(seconds, SHOW_SECONDS_BELOW))}"
+    return "just now" if seconds < MINUTE else f"up {_minutes(seconds)}"
+
+
+def ago(at: float) -> str:
+    """`just now`, `3 min ago`, as seldom another text as the uptime."""
+    seconds = time.time() - at
+    return "just now" if seconds < MINUTE else f"{_minutes(seconds)} ago"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds // MINUTE:.0f} min" if seconds < SHOW_SECONDS_BELOW else span(seconds)
 
 
 def size(count: float) -> str:
@@ -53,8 +63,8 @@ def short(answer: object, width: int) -> str:
     """An answer of a model in one line: `score 0.0312` for an object of one value."""
     if isinstance(answer, dict) and len(answer) == 1:
         [(key, value)] = answer.items()
-        answer = f"{key} {value}"
-    text = " ".join(str(answer).split())
+        answer = f"{key} {value if isinstance(value, str) else encode(value).decode()}"
+    text = " ".join((answer if isinstance(answer, str) else encode(answer).decode()).split())
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
@@ -69,6 +79,11 @@ def lines_lost(count: int, *, is_exact: bool) -> str:
     if count:
         return f"at least {plural(count, 'line')} lost to rotation"
     return "lines may be lost to rotation, how many is not known"
+
+
+def workers(ready: int, wanted: int) -> str:
+    """`2 workers`, or `1 of 2 workers`."""
+    return plural(ready, "worker") if ready >= wanted else f"{ready} of {plural(wanted, 'worker')}"
 
 
 def escaped(text: str, limit: int = 200) -> str:

@@ -25,6 +25,20 @@ def test_times_that_go_by_seldom_change(left, text):
     assert wording.span(left) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(59, "just now"), (61, "up 1 min"), (119, "up 1 min"), (179, "up 2 min"), (3700, "up 1 h 1 min")],
+)
+def test_an_uptime_is_rounded_down(seconds, text, monkeypatch):
+    monkeypatch.setattr("asteria_tui.wording.time.time", lambda: 1000.0 + seconds)
+    assert wording.uptime(1000.0) == text
+
+
+@pytest.mark.parametrize(("ready", "text"), [(1, "1 of 2 workers"), (2, "2 workers"), (3, "3 workers")])
+def test_workers_as_configured(ready, text):
+    assert wording.workers(ready, 2) == text
+
+
 @pytest.mark.parametrize(("count", "text"), [(27, "27 B"), (517e6, "517 MB"), (1_100, "1.1 kB"), (2.5e9, "2.5 GB")])
 def test_sizes(count, text):
     assert wording.size(count) == text
@@ -34,9 +48,10 @@ def test_sizes(count, text):
     ("answer", "text"),
     [
         ({"score": 0.0312}, "score 0.0312"),
-        ({"a": 1, "b": 2}, "{'a': 1, 'b': 2}"),
+        ({"a": 1, "b": True}, '{"a":1,"b":true}'),
+        ({"is_outage": None}, "is_outage null"),
         ("one\n  two", "one two"),
-        ([[0.1] * 20], "[[0.1, 0.1, 0.1, 0.…"),
+        ([[0.1] * 20], "[[0.1,0.1,0.1,0.1,0…"),
     ],
 )
 def test_an_answer_is_one_short_line(answer, text):

@@ -91,9 +91,11 @@ def _look_at(project: Project, name: str, settings: ModelSettings, before: _Know
     if before is not None and before.stats == stats and before.state.error == error:
         return before
     newest = max(of_files, key=lambda stat: stat[2], default=None)
+    sources, store = _hashes(project, name, settings, has_sources=not error)
     state = SourceState(
         model=name,
-        sha256="" if error else _sha256(project, name, settings),
+        sha256=sources,
+        store_sha256=store,
         error=error,
         changed_at=newest[2] / 1e9 if newest else None,
         newest=project.relative(newest[0]) if newest else "",
@@ -114,12 +116,15 @@ def _named(project: Project, settings: ModelSettings) -> tuple[Path, ...]:
     return tuple(path for path in map(project.path, filter(None, named)) if path.suffix)
 
 
-def _sha256(project: Project, name: str, settings: ModelSettings) -> str:
+def _hashes(project: Project, name: str, settings: ModelSettings, *, has_sources: bool) -> tuple[str, str]:
+    """Of the archive that the sources make, and of the one in the primary store."""
+    store = ""
     try:
         [primary] = compare([project.primary_store / f"{name}.mar"])
-        return source_link(project, name, settings, primary)[1].sha256 or ""
+        store = primary.sha256 or ""
+        return (source_link(project, name, settings, primary)[1].sha256 or "") if has_sources else "", store
     except (AsteriaError, OSError):
-        return ""  # it is being changed at this moment: the next look finds it
+        return "", store  # it is being changed at this moment: the next look finds it
 
 
 def _stats(files: Iterable[Path]) -> Stats:

@@ -22,7 +22,7 @@ from asteria_tui.operations.start import Started, start_again, start_server
 from asteria_tui.process import uninterrupted
 from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record
 from asteria_tui.targets.server_config import ServedModel
-from asteria_tui.wording import plural
+from asteria_tui.wording import workers
 
 
 class Up(Operation, frozen=True, kw_only=True):
@@ -137,7 +137,7 @@ async def _ready(server: ServerConnection, model: ServedModel, *, is_new: bool) 
             if found is None:
                 replacement = await load(server, model)
                 found = replacement.found
-        report.summary = plural(found.ready_workers, "worker") if found else ""
+        report.summary = workers(found.ready_workers, found.min_workers) if found else ""
         return replacement
 
 

@@ -14,6 +14,7 @@ from asteria_tui.config import Project
 from asteria_tui.events import Cause, LogRecord, Predicted, ServerChanged
 from asteria_tui.state import Failure
 from asteria_tui.tui import presentation as pres
+from asteria_tui.tui import served
 from asteria_tui.tui.actions import ACTIONS, ActionContext, key_names, keys_of
 
 KEYS_WIDTH = 18
@@ -100,14 +101,21 @@ def status_line(project: Project, context: ActionContext, width: int) -> Content
     server = state.server
     name = next(iter(project.settings.models), project.root.name)
     left = [name, server.target or project.settings.server.target, server.inference.removeprefix("http://")]
-    right: list[Content | str] = [heading(server)]
+    right = [heading(server)]
     if state.models:
         ready, wanted = pres.workers(state.models)
-        right.append(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}")
+        right.append(Content(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}"))
     if server.started_at and server.state in {"running", "unwell"}:
-        right.append(f" · {wording.uptime(server.started_at)}")
+        right.append(Content(f" · {wording.uptime(server.started_at)}"))
     if context.workflow:
-        right = [Content.styled(f"◌ {context.workflow}", "$accent"), f" {context.keys['stop']} cancels"]
+        right = [Content.styled(f"◌ {context.workflow}", "$accent"), Content(f" {context.keys['stop']} cancels")]
+    elif notice := served.notice(state, context.keys):
+        room = width - len("asteria-tui") - 6
+        while len(right) > 1 and len(notice) + Content.assemble(*right).cell_length > room:
+            right.pop()
+        style = "$text-error" if state.failure else "$text-warning"
+        cut = Content.styled(notice, style).truncate(max(1, room - right[0].cell_length), ellipsis=True)
+        right = [cut, Content("  "), *right]
     end = Content.assemble(*right)
     shown = [part for part in left if part]
     while shown and len(" · ".join(shown)) + 16 + end.cell_length > width:

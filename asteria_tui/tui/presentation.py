@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import msgspec
@@ -9,10 +10,12 @@ import msgspec
 from asteria_tui import wording
 from asteria_tui.events import Model, OperationFailed, ServerState
 from asteria_tui.state import Failure, StageState, State
-from asteria_tui.tui.actions import KeyNames
+from asteria_tui.tui.actions import ACTIONS, KeyNames
 
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
 ANSWER_WIDTH = 40
+_COMMAND = re.compile(r"`asteria-tui ([^`]+)`")
+_KEYS_OF_COMMANDS = {action.command: action.id for action in reversed(ACTIONS) if action.command}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     """`idle`, `running`, `done` or `failed`."""
     name: str
+    model: str = ""
+    """Whose it is, where there are several."""
     text: str = ""
     time: str = ""
     failure: Failure | None = None
@@ -41,8 +46,9 @@ def pipeline(state: State) -> list[Row]:
     """A row for each stage of the last workflow; where none ran, what is known from the server alone."""
     ran = {(stage.stage, stage.model): stage for stage in state.stages}
     found = _found(state)
-    several = len({stage.model for stage in state.stages if stage.model}) > 1
-    failed = _failure_without_row(state)
+    several = len({stage.model for stage in state.stages if stage.model} | state.sources.keys()) > 1
+    failed = _failure_without_row(state, with_model=several)
+    is_past = False
     rows = [_row(stage, with_model=several) for stage in ran.values() if stage.stage not in STAGES]
     if failed is not None and failed.name not in STAGES:
         rows.append(failed)
@@ -50,16 +56,21 @@ def pipeline(state: State) -> list[Row]:
         of_stage = [_row(stage, with_model=several) for stage in ran.values() if stage.stage == name]
         if failed is not None and failed.name == name:
             of_stage = [failed]
-        rows += of_stage or [Row(status="done" if name in found else "idle", name=name, text=found.get(name, ""))]
+        is_found = name in found and not is_past
+        rows += of_stage or [
+            Row(status="done" if is_found else "idle", name=name, text=found[name] if is_found else "")
+        ]
+        is_past = is_past or any(row.failure for row in of_stage)
     return rows
 
 
-def _failure_without_row(state: State) -> Row | None:
+def _failure_without_row(state: State, *, with_model: bool) -> Row | None:
     """What failed outside any stage, or before this screen was opened."""
     failure = state.failure
     if failure is None or any(stage.failure for stage in state.stages):
         return None
-    return Row(status="failed", name=place(failure), text=failure.title, failure=failure)
+    model = failure.model or "" if with_model else ""
+    return Row(status="failed", name=place(failure), model=model, text=failure.title, failure=failure)
 
 
 def _found(state: State) -> dict[str, str]:
@@ -69,20 +80,25 @@ def _found(state: State) -> dict[str, str]:
         return {}
     found = {"start": f"pid {server.pid}" if server.pid else server.inference}
     if state.models and state.is_ready:
-        found["ready"] = wording.plural(workers(state.models)[0], "worker")
+        found["ready"] = wording.workers(*workers(state.models))
     if state.keys:
         found["keys"] = wording.plural(len(state.keys), "key")
     last = state.predictions[-1] if state.predictions else None
-    if last and last.is_good and server.started_at and last.at > server.started_at:
+    if last and last.is_good and server.started_at and not state.is_past(last):
         found["predict"] = wording.short(last.body, ANSWER_WIDTH)
     return found
 
 
 def _row(stage: StageState, *, with_model: bool) -> Row:
-    text = stage.summary
-    if with_model and stage.model:
-        text = f"{stage.model}  {text}"
-    return Row(status=stage.status, name=stage.stage, text=text, time=_time(stage), failure=stage.failure)
+    model = stage.model or "" if with_model else ""
+    return Row(
+        status=stage.status,
+        name=stage.stage,
+        model=model,
+        text=stage.summary,
+        time=_time(stage),
+        failure=stage.failure,
+    )
 
 
 def _time(stage: StageState) -> str:
@@ -118,8 +134,17 @@ def advice(failure: Failure, keys: KeyNames) -> str:
     """What to do next, with the key of this screen where there is one."""
     frame = failure.cause.frame if failure.cause else None
     if frame and frame.is_project:
-        return f"fix line {frame.line}, then press {keys['send' if failure.stage == 'predict' else 'restart']}"
-    return failure.hint
+        return f"fix line {frame.line}, then press {keys['up']}"
+    return for_screen(failure.hint, keys)
+
+
+def for_screen(hint: str, keys: KeyNames) -> str:
+    """A hint with the key of this screen in place of each command that has one: `asteria-tui up` is {up}."""
+
+    def key(found: re.Match[str]) -> str:
+        return keys[_KEYS_OF_COMMANDS[found[1]]] if found[1] in _KEYS_OF_COMMANDS else found[0]
+
+    return _COMMAND.sub(key, hint)
 
 
 def workers(models: tuple[Model, ...]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames
 from asteria_tui.tui.details import heading
+from asteria_tui.tui.served import chain
 from asteria_tui.tui.widgets.chart import area, ceiling
 from asteria_tui.tui.widgets.sparkline import sparkline
 
@@ -57,7 +58,7 @@ def strip(state: State, width: int, keys: KeyNames) -> Content:
     rest = []
     if state.models:
         ready, wanted = pres.workers(state.models)
-        rest.append(wording.plural(ready, "worker") if ready == wanted else f"{ready} of {wanted} workers")
+        rest.append(wording.workers(ready, wanted))
     if traffic is None:
         rest += _usage(server)
     expiring = [key.expires_at for key in state.keys if key.expires_at is not None]
@@ -78,7 +79,7 @@ def rows(
     if state.models:
         made += [*_models(state, width), *(ServerRow(line) for line in _chart(state, chosen, width))]
         made += _workers(state, width, all_workers=all_workers)
-    made += [ServerRow(line) for line in (*_metrics(state, width), *_keys(state.keys, width))]
+    made += [ServerRow(line) for line in (*_metrics(state, width), *_chain(state, width), *_keys(state.keys, width))]
     return [_marked(row, width) if row.subject and row.subject == chosen else row for row in made]
 
 
@@ -215,6 +216,12 @@ def _metrics(state: State, width: int) -> Iterator[Content]:
         yield Content("")
     for name, value, unit in state.traffic.metrics:
         yield _both(Content.styled(name, DIM), f"{number(value)} {'' if unit == 'Count' else unit}".strip(), width, "")
+
+
+def _chain(state: State, width: int) -> Iterator[Content]:
+    links = chain(state)
+    if links is not None:
+        yield from (Content(""), _cut(links, width))
 
 
 def _keys(keys: Sequence[Key], width: int) -> Iterator[Content]:

@@ -193,7 +193,7 @@ async def test_a_failure_opens_whole_with_the_log_around_it(opened, session):
         assert pilot.app.screen.source == ("handler.py", 23)
         assert "KeyError: 'threshold'" in pilot.app.screen.plain
         assert "request 00056" in pilot.app.screen.text.plain
-        assert "then press R" in pilot.app.screen.text.plain
+        assert "then press u" in pilot.app.screen.text.plain
 
 
 async def test_causes_stand_once_each_and_open(opened, session):

@@ -120,7 +120,7 @@ async def test_a_failure_and_its_dialog_name_and_take_the_keys(opened, session):
     async with opened(settings=Settings(keys=MINE)) as pilot:
         session.replay(*FAILED)
         await settle(pilot)
-        assert "then press ctrl+r" in _shown(pilot.app)
+        assert "then press U" in _shown(pilot.app)
         await pilot.press("D")
         await pilot.pause()
         reader = pilot.app.screen

@@ -6,15 +6,16 @@ import pytest
 
 from asteria_tui import events
 from asteria_tui.state import State, reduce
+from asteria_tui.tui import details, served
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import key_names
+from asteria_tui.tui.actions import ActionContext, key_names
 from asteria_tui.tui.editor import editor_command
 from asteria_tui.tui.panels.pipeline import _lines, _one_line
 from asteria_tui.tui.server_text import rows as server_rows
 from asteria_tui.tui.server_text import strip, subjects
 from asteria_tui.tui.widgets.chart import area, ceiling
 from asteria_tui.tui.widgets.sparkline import sparkline
-from tests.tui.conftest import FAILED, NOW, RUNNING
+from tests.tui.conftest import CAUSE, FAILED, NOW, RUNNING
 
 KEYS = key_names({})
 
@@ -40,7 +41,7 @@ def test_a_failure_says_cause_place_and_way_out_once():
     text = "\n".join(line.plain for line in _lines(pres.pipeline(_after(*FAILED)), 40, KEYS))
     assert text.count("KeyError") == 1
     assert "handler.py:23 in initialize" in text
-    assert "→ fix line 23, then press R" in text
+    assert "→ fix line 23, then press u" in text
     assert max(map(len, text.splitlines())) <= 40
 
 
@@ -77,7 +78,10 @@ def test_two_models_have_a_row_each():
         *(events.StageStarted(stage="package", model=name) for name in ("a", "b")),
         *(events.StageFinished(stage="package", model=name, summary="1.0", seconds=1) for name in ("a", "b")),
     )
-    assert [row.text for row in pres.pipeline(state) if row.name == "package"] == ["a  1.0", "b  1.0"]
+    assert [(row.model, row.text) for row in pres.pipeline(state) if row.name == "package"] == [
+        ("a", "1.0"),
+        ("b", "1.0"),
+    ]
 
 
 def test_the_strip_says_why_a_server_is_unwell():
@@ -180,3 +184,121 @@ def test_a_chart_shows_the_newest_at_the_right_and_failures_in_their_colour():
     assert [str(span.style) for line in lines for span in line.spans if span.end == 30] == ["$text-error"] * 2
     assert [line.plain for line in area([], 4, 2, "$accent")] == ["    ", "⣀⣀⣀⣀"]
     assert {line.plain[-1] for line in area([5] * 60, 60, 1, "$accent")} == {"⣿"}
+
+
+def _served(*told, sources="a", store="a", loaded="a", changed_at=NOW - 8, operation=""):
+    """A server that has loaded one archive, while the folder and the store hold perhaps others."""
+    model = events.Model(
+        name="m", version="1.0", sha256=loaded, min_workers=1, workers=(events.Worker(id="9000", status="READY"),)
+    )
+    source = events.SourceState(
+        model="m", sha256=sources, store_sha256=store, changed_at=changed_at, newest="handler.py"
+    )
+    return _after(
+        events.ServerChanged(state="running", started_at=NOW - 900),
+        events.ModelsChanged(models=(model,)),
+        events.SourcesChanged(sources=(source,)),
+        *told,
+    )
+
+
+@pytest.mark.parametrize(
+    ("hashes", "shown"),
+    [
+        ({}, "source = store = loaded"),
+        ({"sources": "b"}, "source ≠ store = loaded"),
+        ({"sources": "b", "store": "b"}, "source = store ≠ loaded"),
+        ({"sources": "b", "store": "c"}, "source ≠ store ≠ loaded"),
+    ],
+)
+def test_the_chain_stands_in_one_row(hashes, shown):
+    state = _served(**hashes)
+    assert served.chain(state).plain == shown
+    assert shown in [line.plain for line in server_lines(state, 40, KEYS)]
+
+
+def test_of_several_models_the_broken_chain_is_shown_with_its_name():
+    state = _served()
+    two = (events.Model(name="echo", version="1.0", sha256="old"), *state.models)
+    sources = (events.SourceState(model="echo", sha256="new", store_sha256="old"), *state.sources.values())
+    state = reduce(reduce(state, events.ModelsChanged(models=two)), events.SourcesChanged(sources=sources))
+    assert served.chain(state).plain == "source ≠ store = loaded  echo"
+
+
+def _header(project, state, width=120):
+    return details.status_line(project, ActionContext(state=state, keys=KEYS), width).plain
+
+
+def test_the_header_says_what_changed_since_it_was_loaded(project):
+    assert "changed" not in _header(project, _served())
+    assert "handler.py changed just now: u" in _header(project, _served(sources="b"))
+    assert "handler.py changed 3 min ago: u" in _header(project, _served(sources="b", changed_at=NOW - 200))
+
+
+def _failed_up():
+    return (
+        events.OperationStarted(operation="up-1", name="up", lane="workflow"),
+        events.StageStarted(operation="up-1", stage="ready", model="m"),
+        events.StageFailed(operation="up-1", stage="ready", model="m", title="KeyError", cause=CAUSE, at=NOW - 2),
+        events.OperationFailed(operation="up-1", name="up", stage="ready", title="KeyError", cause=CAUSE, at=NOW - 2),
+    )
+
+
+def test_after_an_up_that_failed_the_header_says_which_code_answers(project):
+    header = _header(project, _served(*_failed_up(), sources="b"))
+    assert "ready failed, older code answers" in header
+    assert header.index("ready failed") < header.index("● running")
+    assert "ready failed, the same code answers" in _header(project, _served(*_failed_up()))
+    assert "handler.py changed just now: u" in _header(project, _served(*_failed_up(), sources="b", changed_at=NOW))
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_that_fits_into_the_header_at_every_width(project, width):
+    header = _header(project, _served(*_failed_up(), sources="b"), width)
+    assert len(header) <= width
+    assert "ready fai" in header
+
+
+def test_after_a_failed_stage_the_later_ones_are_blank():
+    told = (*RUNNING, *_failed_up())
+    rows = pres.pipeline(_after(*told))
+    after = [row for row in rows if row.name in {"keys", "predict"}]
+    assert [(row.status, row.text) for row in after] == [("idle", ""), ("idle", "")]
+
+
+@pytest.mark.parametrize("state", ["stopping", "starting"])
+def test_a_server_that_goes_or_comes_has_no_worker_that_answers(project, state):
+    told = _after(*RUNNING, events.ServerChanged(state=state))
+    assert "worker" not in _header(project, told)
+    assert "W-9000" not in "\n".join(line.plain for line in server_lines(told, 40, KEYS))
+
+
+def test_a_failure_names_its_model_where_there_are_several():
+    sources = events.SourcesChanged(sources=(events.SourceState(model="m"), events.SourceState(model="echo")))
+    told = (sources, *_failed_up())
+    assert any(
+        line.plain.startswith("✘ ready    m  KeyError: 'threshold'")
+        for line in _lines(pres.pipeline(_after(*told)), 60, KEYS)
+    )
+    assert "ready  m KeyError" in _one_line(pres.pipeline(_after(*told)), 76).plain
+
+
+def test_a_value_is_not_cut_for_the_name_before_it():
+    name = "a_model_with_a_very_long_name_indeed"
+    told = [
+        event
+        for one in (name, "b")
+        for event in (
+            events.StageStarted(stage="predict", model=one),
+            events.StageFinished(stage="predict", model=one, summary="score 0.0312", seconds=0.009),
+        )
+    ]
+    [line, _] = [line.plain for line in _lines(pres.pipeline(_after(*told)), 42, KEYS) if "predict" in line.plain]
+    assert line.startswith("✔ predict  a_model")
+    assert "  score 0.0312" in line
+    assert len(line) <= 42
+
+
+def test_a_hint_names_the_key_of_what_the_command_does():
+    assert pres.for_screen("`asteria-tui up` starts one", KEYS) == "u starts one"
+    assert pres.for_screen("`asteria-tui models scale m 1` starts one", KEYS).startswith("`asteria-tui models")

@@ -47,12 +47,14 @@ def _lines(rows: list[Row], width: int, keys: KeyNames) -> list[Content]:
 
 def _line(row: Row, width: int) -> Content:
     style = pres.STYLES[row.status]
-    room = width - 2 - NAME_WIDTH - len(row.time) - 1
+    room = max(1, width - 2 - NAME_WIDTH - len(row.time) - 1)
     text = pres.headline(row.failure) if row.failure else row.text
     text_style = "$text-error" if row.failure else ""
-    if row.failure and len(text) > room:
+    if row.failure and _named(row.model, text) > room:
         text = ""  # it has its own lines below
-    cut = Content.styled(text, text_style).truncate(max(room, 1), ellipsis=True)
+    # The value is what one looks for: of the two the name gives way.
+    name = Content(row.model).truncate(max(1, room - len(text) - 2), ellipsis=True) + "  " if row.model else Content("")
+    cut = (name + Content.styled(text, text_style)).truncate(room, ellipsis=True)
     name_style = "$foreground 60%" if row.status == "idle" else ""
     return Content.assemble(
         (f"{pres.GLYPHS[row.status]} ", style),
@@ -63,6 +65,11 @@ def _line(row: Row, width: int) -> Content:
     )
 
 
+def _named(model: str, text: str) -> int:
+    """Columns that both take."""
+    return len(text) + (len(model) + 2 if model else 0)
+
+
 def _failure_lines(row: Row, width: int, keys: KeyNames) -> list[Content]:
     """The cause, the place and the way out, below the stage that failed."""
     failure = row.failure
@@ -71,7 +78,7 @@ def _failure_lines(row: Row, width: int, keys: KeyNames) -> list[Content]:
     indent = 2
     room = max(10, width - indent)
     lines: list[Content] = []
-    if len(pres.headline(failure)) > width - 2 - NAME_WIDTH - len(row.time) - 1:
+    if _named(row.model, pres.headline(failure)) > width - 2 - NAME_WIDTH - len(row.time) - 1:
         lines += Content.styled(pres.headline(failure), "$text-error").wrap(room)[:FAILURE_LINES]
     place = pres.where(failure) or failure.detail
     if place:
@@ -93,7 +100,8 @@ def _one_line(rows: list[Row], width: int) -> Content:
             "  ",
         ]
         if row is failed and row.failure:
-            parts += [Content.styled(pres.headline(row.failure), "$text-error"), "  "]
+            whose = f"{row.model} " if row.model else ""
+            parts += [Content.styled(f"{whose}{pres.headline(row.failure)}", "$text-error"), "  "]
         elif row.name == "predict" and row.text and failed is None:
             parts.append(Content.styled(row.text, "$foreground 60%"))
         elif row.status == "running" and row.time:
