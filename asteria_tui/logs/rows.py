@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
@@ -11,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from asteria_tui.events import LogRecord
-from asteria_tui.logs.filter import Filter
+from asteria_tui.logs.filter import DEFAULT, Filter
 from asteria_tui.logs.find import Find
 from asteria_tui.logs.folds import Fold, Folds
 from asteria_tui.logs.parse import Parser
 from asteria_tui.logs.parts import Lost
+from asteria_tui.logs.requests import RequestFold, RequestFolds, answered, is_good, quiet_lines
 from asteria_tui.logs.rotated import RotatedLog
 from asteria_tui.logs.search import Hits
 
@@ -89,36 +91,40 @@ class LogRows:
         """The record, or the whole traceback that is folded there."""
         line = self._hits[row]
         fold = self._fold_at(line)
-        if fold is None or not fold.is_folded or self._folds is None:
+        if fold is None or not fold.is_folded:
             return self._log.record(line, Parser(self._known))
-        return msgspec.structs.replace(self._record(line), text=self._folds.text(fold))
+        return msgspec.structs.replace(self._record(line), text=self._text(fold))
 
     def fold(self, row: int) -> Fold | None:
-        """The traceback that has its head in that row."""
+        """The traceback that has its head in that row, or the request that the row stands for."""
         return self._fold_at(self._hits[row])
 
     def fold_around(self, row: int) -> Fold | None:
-        """The traceback that the row lies in."""
-        return self._folds.around(self._hits[row]) if self._folds is not None else None
+        """The traceback or the unfolded request that the row lies in."""
+        return self._around(self._hits[row])
 
     def traceback(self, row: int) -> str:
-        """The text of the traceback that the row lies in; empty where there is none."""
+        """The text that holds the traceback which the row lies in, or the failed request; empty where there is none."""
         fold = self.fold_around(row)
-        return self._folds.text(fold) if self._folds is not None and fold is not None else ""
+        if fold is None or (isinstance(fold, RequestFold) and not self._is_failed(fold)):
+            return ""
+        return self._text(fold)
 
     def toggle(self, row: int) -> int | None:
-        """Folds the traceback that the row lies in, or unfolds it; gives the row of its head, None if there is none."""
+        """Folds what the row lies in, or unfolds it; gives the row of its head, None if there is nothing."""
         fold = self.fold_around(row)
-        if self._folds is None or fold is None:
+        if fold is None:
             return None
-        self._folds.toggle(fold)
+        self._toggle(fold)
         return self.row_of(fold.head)
 
     def uncover(self, line: int) -> int | None:
         """The row of a line, unfolded if need be; None if it is not shown, or not found yet."""
         fold = self._folds.around(line) if self._folds is not None and self.row_of(line) is None else None
-        if self._folds is not None and fold is not None and fold.is_folded:
-            self._folds.toggle(fold)
+        if fold is not None and fold.is_folded:
+            self._toggle(fold)
+        elif self._requests is not None and self.row_of(line) is None:
+            self._hits.show(array("q", [line]))
         return self.row_of(line)
 
     def key(self, row: int) -> int:
@@ -161,9 +167,11 @@ class LogRows:
 
     def set_filter(self, filter_: Filter) -> None:
         self.filter = filter_
-        self._hits = Hits(self._log, filter_, self._known, size=STEP)
-        # A filter by text shows what matches inside of tracebacks, too.
+        # A filter by text shows what matches inside of tracebacks and requests, too.
+        is_quiet = filter_.sources == DEFAULT.sources and not filter_.is_by_text
+        self._hits = Hits(self._log, filter_, self._known, size=STEP, left_out=quiet_lines if is_quiet else None)
         self._folds = None if filter_.is_by_text else Folds(self._log, self._hits)
+        self._requests = RequestFolds(self._log, self._hits, self._record) if is_quiet else None
         self._at_start = self._is_behind = False
         self._record.cache_clear()
         if self.found is not None:
@@ -192,7 +200,28 @@ class LogRows:
             self._has_folded |= self._folds.take(first, after)
 
     def _fold_at(self, line: int) -> Fold | None:
-        return self._folds.at(line) if self._folds is not None else None
+        fold = self._folds.at(line) if self._folds is not None else None
+        return fold or (self._requests.at(line) if self._requests is not None else None)
+
+    def _around(self, line: int) -> Fold | None:
+        fold = self._folds.around(line) if self._folds is not None else None
+        return fold or (self._requests.around(line) if self._requests is not None else None)
+
+    def _text(self, fold: Fold) -> str:
+        if isinstance(fold, RequestFold):
+            return self._requests.text(fold) if self._requests is not None else ""
+        return self._folds.text(fold) if self._folds is not None else ""
+
+    def _toggle(self, fold: Fold) -> None:
+        if isinstance(fold, RequestFold):
+            if self._requests is not None:
+                self._requests.toggle(fold)
+        elif self._folds is not None:
+            self._folds.toggle(fold)
+
+    def _is_failed(self, fold: Fold) -> bool:
+        shown = answered(self._record(fold.head))
+        return shown is not None and not is_good(shown[1])
 
     def _forget_deleted(self) -> int:
         """The number of rows that are gone from the beginning."""
@@ -202,6 +231,8 @@ class LogRows:
         self._hits.forget_deleted()
         if self._folds is not None:
             self._folds.forget_deleted()
+        if self._requests is not None:
+            self._requests.forget_deleted()
         return count - len(self)
 
     def _parse(self, line: int) -> LogRecord:

@@ -33,10 +33,13 @@ class Hits:
         *,
         size: int = CHUNK,
         start: int | None = None,
+        left_out: Callable[[int, bytes], set[int]] | None = None,
     ) -> None:
+        """`left_out` gives the lines that are not shown though they pass, of a first line and the bytes from it on."""
         self.index = index
         self.filter = filter_
         self._size = size
+        self._left_out = left_out
         self._parser = Parser(known)
         self._origins: dict[bytes, bool] = {}
         self._start = index.end if start is None else index.bounds(start)[0]
@@ -137,6 +140,14 @@ class Hits:
         self._after.extend(dropwhile(self._after[-1].__ge__, found) if self._after else found)
 
     def _in(self, part: LineIndex, chunk: Chunk, first: int, after: int) -> Iterable[int]:
+        """What `_matching` finds, without what is left out."""
+        found = self._matching(part, chunk, first, after)
+        if self._left_out is None or not found:
+            return found
+        left_out = self._left_out(*part.read(chunk, first, after))
+        return (line for line in found if line not in left_out) if left_out else found
+
+    def _matching(self, part: LineIndex, chunk: Chunk, first: int, after: int) -> Iterable[int]:
         """The lines to show of the records that start in `chunk`, at line `first` or later, before line `after`."""
         shown = chunk.levels[first - chunk.first : after - chunk.first].translate(self.filter.levels)
         if not shown.count(1):

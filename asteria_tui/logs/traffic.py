@@ -47,7 +47,8 @@ _LINE = re.compile(
     rb'|org\.pytorch\.serve\.wlm\.WorkerThread","m":"(?P<end>Backend response time)'
     rb'|org\.pytorch\.serve\.wlm\.BatchAggregator","m":"Sending response for jobId (?P<id>[\w-]{1,64})"'
     rb'|TS_METRICS","m":"ts_inference_requests_total\.[^"]*?#model_name:(?P<arrived>[^,"|]{1,200}),'
-    rb'|MODEL_METRICS","m":"(?P<metric>[^:"|]{1,100})\.(?P<unit>\w{1,20}):(?P<value>[-+\w.]{1,40})\|'
+    # The first comes for every metric; the second only for those that metrics.yaml names.
+    rb'|(?:org\.pytorch\.serve\.wlm\.WorkerLifeCycle","m":"result=\[METRICS\]|MODEL_METRICS","m":")(?P<metric>[^:"|]{1,100})\.(?P<unit>\w{1,20}):(?P<value>[-+\w.]{1,40})\|'
     rb")"
 )
 _MODEL = re.compile(

@@ -219,7 +219,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="source", keys="o", label="source", group="Logs", owner="logs", command="logs --source", why_not=_has_log,
-        help="Show all sources, then the workers, the server, or the access log only.",
+        help="Show a row for each request and what is said besides, then one source after the other, then all lines.",
     ),
     Action(
         id="worker", keys="W", label="worker", group="Logs", owner="logs", command="logs --worker", why_not=_has_log,
@@ -381,8 +381,9 @@ def keys_page() -> str:
     lines += [
         "",
         "In the log: `up` `down` move by a record, `pageup` `pagedown` by a screen, `home` `g` `end` `G` to",
-        "the ends. `right` `left` or `space` unfold and fold a traceback, `enter` on it opens your source at its line",
-        "in the editor; on any other record it shows all of that. The mouse selects, clicks and scrolls everywhere.",
+        "the ends. `right` `left` or `space` unfold and fold a traceback or a request, `enter` on a traceback or on a",
+        "request that failed opens your source at its line in the editor; on any other record it shows all of it. The",
+        "mouse selects, clicks and scrolls everywhere.",
         "",
     ]
     return "\n".join(lines)

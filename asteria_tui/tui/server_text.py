@@ -22,6 +22,15 @@ WORKERS_SHOWN = 10
 KIND_WIDTH = 12
 DIM = "$foreground 60%"
 NONE = "—"
+UNITS = {
+    "Count": "",
+    "unit": "",
+    "Milliseconds": "ms",
+    "Seconds": "s",
+    "Percent": "%",
+    "Megabytes": "MB",
+    "Gigabytes": "GB",
+}
 LATENCY_ROWS, RATE_ROWS = 3, 2
 LABEL_WIDTH = 9
 STRIP_BARS = 10
@@ -215,7 +224,7 @@ def _metrics(state: State, width: int) -> Iterator[Content]:
     if state.traffic.metrics:
         yield Content("")
     for name, value, unit in state.traffic.metrics:
-        yield _both(Content.styled(name, DIM), f"{number(value)} {'' if unit == 'Count' else unit}".strip(), width, "")
+        yield _both(Content.styled(name, DIM), f"{number(value)} {UNITS.get(unit, unit)}".strip(), width, "")
 
 
 def _chain(state: State, width: int) -> Iterator[Content]:

@@ -150,11 +150,14 @@ def test_waiting_counts_arrivals_that_have_no_answer():
     assert traffic.waiting == {"echo": 0}
 
 
-def test_a_metric_of_a_handler_by_its_name():
+def test_a_metric_of_a_handler_by_its_name_also_where_metrics_yaml_does_not_name_it():
     traffic = Traffic()
+    thread = "W-9000-e_1.0-stdout"
     for name, value in (("Things.Count", "4.0"), ("PredictionTime.ms", "0.1"), ("Odd.ms", "x-ray")):
-        traffic.feed(line("W-9000-e_1.0-stdout", "MODEL_METRICS", f"{name}:{value}|#Level:Model|#hostname:x"))
-    assert traffic.metrics == {"Things": (4.0, "Count")}
+        traffic.feed(line(thread, "MODEL_METRICS", f"{name}:{value}|#Level:Model|#hostname:x"))
+    text = "result=[METRICS]Stepping.Milliseconds:1.5|#ModelName:e,Level:Model|#type:GAUGE|#hostname:x,1795589220"
+    traffic.feed(line(thread, "org.pytorch.serve.wlm.WorkerLifeCycle", text))
+    assert traffic.metrics == {"Things": (4.0, "Count"), "Stepping": (1.5, "Milliseconds")}
 
 
 def test_it_is_bounded(monkeypatch):

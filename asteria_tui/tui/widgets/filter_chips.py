@@ -10,7 +10,7 @@ from asteria_tui.logs.filter import DEFAULT, EVERYTHING, Filter
 from asteria_tui.tui.widgets.link import Link
 
 SOURCES: tuple[tuple[str, frozenset[Source]], ...] = (
-    ("no metrics", DEFAULT.sources),
+    ("requests", DEFAULT.sources),
     ("worker", frozenset({"worker"})),
     ("server", frozenset({"server", "console"})),
     ("access", frozenset({"access"})),

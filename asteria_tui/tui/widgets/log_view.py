@@ -16,8 +16,9 @@ from textual.strip import Strip
 
 from asteria_tui.events import LogRecord
 from asteria_tui.logs.pattern import spans
+from asteria_tui.logs.requests import RequestFold
 from asteria_tui.logs.rows import Change, LogRows
-from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks
+from asteria_tui.tui.widgets.log_line import GLYPH_AT, columns, fold_marks, level_of
 
 MAX_SELECTED = 20_000
 """Rows that one mouse selection copies."""
@@ -327,17 +328,17 @@ class LogView(ScrollView, can_focus=True):
             return Strip.blank(0)
         record = self.rows.record(row)
         base = self._base(row)
-        level = {"ERROR": "error", "FATAL": "error", "WARN": "warn", "DEBUG": "debug", "TRACE": "debug"}.get(
-            record.level, "info"
-        )
+        level = level_of(record)
         fold = self.rows.fold(row)
         time_, level_name, origin, text = columns(record)
         mark, count = fold_marks(fold)
+        is_traceback = fold is not None and not isinstance(fold, RequestFold)
         segments = [
             Segment(time_, base + self._style("time")),
-            Segment(level_name, base + self._style(level)),
+            # Most are of this level: what is written matters more.
+            Segment(level_name, base + self._style("origin" if level == "info" else level)),
             Segment(origin + mark, base + self._style("origin")),
-            *self._marked(text, base + self._style(level if fold is None else "error")),
+            *self._marked(text, base + self._style("error" if is_traceback else level)),
             Segment(count, base + self._style("time")),
         ]
         selection = self.text_selection
