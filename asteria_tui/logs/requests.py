@@ -63,7 +63,7 @@ def quiet_lines(first: int, data: bytes) -> set[int]:
 
 
 def answered(record: LogRecord) -> tuple[str, int] | None:
-    """An access line as people read it, `POST anomaly  200  9 ms`, and its status; None for any other record."""
+    """An access line as people read it, `POST echo  200  9 ms`, and its status; None for any other record."""
     match = _ACCESS.match(record.text) if record.source == "access" else None
     if match is None:
         return None
