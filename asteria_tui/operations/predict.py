@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import shlex
 import time
 from typing import ClassVar
 
 from asteria_tui.config import ModelSettings
-from asteria_tui.errors import AsteriaError, InferenceError
-from asteria_tui.events import Cause, CommandRan, Predicted
+from asteria_tui.errors import AsteriaError, ConfigError, InferenceError
+from asteria_tui.events import Cause, CommandRan, Frame, Predicted
 from asteria_tui.inference.path import prediction_path
-from asteria_tui.inference.payload import Payload, first_sample
+from asteria_tui.inference.payload import Payload, first_sample, sample_files
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
 from asteria_tui.operations.ready import (
     explain_503,
@@ -54,7 +55,29 @@ class Predict(Operation, frozen=True, kw_only=True):
 async def predict(server: ServerConnection, name: str, payload: Payload, settings: ModelSettings) -> Predicted:
     """Sends one payload and emits the answer, good or bad; raises InferenceError, ServerError, TokenError."""
     async with stage(server.context.emit, "predict", name) as report:
-        return await _predict(server, name, payload, settings, report)
+        try:
+            return await _predict(server, name, payload, settings, report)
+        except AsteriaError as error:
+            if error.cause and error.cause.frame and error.cause.frame.is_project:
+                error.hint = _way_on(server.context, name, payload, settings, error.cause.frame)
+            raise
+
+
+def _way_on(context: Context, name: str, payload: Payload, settings: ModelSettings, frame: Frame) -> str:
+    """The worker goes on with the code that it has loaded: sending alone would ask that for ever."""
+    where = f"fix {frame.file}:{frame.line}"
+    loaded = _loaded(context, name)
+    if loaded is not None and loaded.is_dev:
+        return f"{where} and save it: the next request is answered by the new code"
+    models = context.project.settings.models
+    try:
+        is_sample = payload.name in sample_files(context.project, settings)
+    except ConfigError:
+        is_sample = False
+    if not is_sample or name not in models:
+        return f"{where}, then `asteria-tui up`, and send it again"
+    model = "" if name == next(iter(models)) else f" --model {shlex.quote(name)}"
+    return f"{where}, then `asteria-tui up && asteria-tui predict {shlex.quote(payload.name)}{model}`"
 
 
 async def smoke_test(

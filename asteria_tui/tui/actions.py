@@ -194,6 +194,10 @@ ACTIONS: tuple[Action, ...] = (
         help="Put the next saved sample into the editor.",
     ),
     Action(
+        id="previous_sample", keys="left_square_bracket", label="previous sample", group="Request", owner="request",
+        help="Put the sample before it into the editor; what you wrote over one stays with it.",
+    ),
+    Action(
         id="edit_payload", keys="e", label="edit", group="Request", owner="request",
         help="Edit the request's body.",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import subprocess
 import time
 from collections.abc import Coroutine, Iterable
@@ -29,6 +30,7 @@ from asteria_tui.tui.themes import DARK, use_theme
 
 if TYPE_CHECKING:
     from asteria_tui.operations.base import Operation
+    from asteria_tui.operations.predict import Predict
 
 SHOW_WITHIN = 0.03
 """Seconds in which facts gather before they are shown together."""
@@ -58,6 +60,8 @@ class AsteriaApp(Host):
         self.ui_state = ui_state or UiState()
         self.up_first = up_first
         self.acted_at = 0.0
+        self._failed: Predict | None = None
+        """The last request of this screen, where it failed."""
         self._is_stale = False
         self._watching: list[asyncio.Task[None]] = []
         # Now, not on mount: then all styles would be parsed twice before the first paint.
@@ -204,15 +208,48 @@ class AsteriaApp(Host):
         if handle is not None and await handle.done() == ExitCode.DONE and self.is_running:
             self.notify(done, timeout=2)
 
+    async def _run_serving(self, operation: Operation) -> None:
+        """And what one wants to see next: the request that failed, else the one in the editor, sent to what serves now.
+
+        Not where the smoke test has sent that already.
+        """
+        handle = self.start(operation)
+        if handle is None or await handle.done() != ExitCode.DONE or not self.is_running:
+            return
+        self.notify(f"{operation.name}: done", timeout=2)
+        wanted = self._failed or self._request()
+        if wanted is None or not wanted.payload.content or BY_ID["send"].why_not(self.action_context):
+            return
+        sha256 = hashlib.sha256(wanted.payload.content).hexdigest()
+        asked = [(one.model, one.payload_sha256) for one in self.state.predictions if one.operation == handle.id]
+        if (wanted.model, sha256) not in asked:
+            await self._send(wanted)
+
+    def _request(self) -> Predict | None:
+        """What the editor holds; None where it cannot be sent."""
+        from asteria_tui.operations.predict import Predict
+
+        request = self.workbench.request
+        try:
+            return Predict(payload=request.payload(), model=request.model)
+        except AsteriaError:
+            return None
+
+    async def _send(self, predict: Predict) -> None:
+        handle = self.start(predict)
+        if handle is not None:
+            is_good = await handle.done() in {ExitCode.DONE, ExitCode.INTERRUPTED}
+            self._failed = None if is_good else predict
+
     def do_up(self) -> None:
         from asteria_tui.operations.up import Up
 
-        self.run_later(self._run(Up(), "up: done"))
+        self.run_later(self._run_serving(Up()))
 
     def do_restart(self) -> None:
         from asteria_tui.operations.restart import Restart
 
-        self.run_later(self._run(Restart(), "restart: done"))
+        self.run_later(self._run_serving(Restart()))
 
     def do_package(self) -> None:
         from asteria_tui.operations.package import Package
@@ -238,7 +275,7 @@ class AsteriaApp(Host):
         except AsteriaError as error:
             self.complain(error.title, error.detail)
             return
-        self.start(Predict(payload=payload, model=model))
+        self.run_later(self._send(Predict(payload=payload, model=model)))
 
     do_send_now = do_send
 

@@ -71,6 +71,8 @@ async def test_a_handler_that_raised_is_reported_by_its_line(rig):
     assert failure.detail == "the handler raised an exception"
     assert rig.one(Predicted).cause == failure.cause == rig.one(StageFailed).cause
     assert failure.cause.phase == "inference"
+    # The worker goes on with the code that it has loaded.
+    assert failure.hint == "fix handler.py:2, then `asteria-tui up && asteria-tui predict first`"
 
 
 async def test_a_cause_from_before_is_not_this_request_s(rig):

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from unittest import mock
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -119,6 +120,9 @@ class ReplayedSession(Session):
         self.asked: list[tuple] = []
         self.hold: asyncio.Event | None = None
         self.known_causes = KnownCauses()
+        self.answers: dict[str, events.Predicted] = {}
+        """What an operation of that name is answered."""
+        self.exit_codes: dict[str, ExitCode] = {}
 
     def replay(self, *batches):
         for event in batches:
@@ -130,8 +134,10 @@ class ReplayedSession(Session):
         self.asked.append(self._asked(operation))
         if self.hold is not None:
             await self.hold.wait()
+        if operation.name in self.answers:
+            self.emit(msgspec.structs.replace(self.answers[operation.name], operation=id_))
         self.emit(events.OperationFinished(operation=id_, name=operation.name))
-        return ExitCode.DONE
+        return self.exit_codes.get(operation.name, ExitCode.DONE)
 
     @staticmethod
     def _asked(operation):

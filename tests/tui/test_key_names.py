@@ -101,7 +101,7 @@ async def test_every_text_while_something_runs_follows_the_keys(opened, session)
     write_log(session.project)
     async with opened(settings=Settings(keys=MINE)) as pilot:
         app = pilot.app
-        assert "no answer yet: f6 sends" in _shown(app)
+        assert "no answer yet: U starts" in _shown(app)
         session.replay(*RUNNING)
         session.replay(events.OperationStarted(operation="p", name="predict", lane="request"))
         await settle(pilot)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
+from textual.content import Content
 from textual.widgets import Select, Static
 
-from asteria_tui.errors import ConfigError
-from asteria_tui.events import Predicted
+from asteria_tui.errors import ConfigError, ExitCode
+from asteria_tui.events import OperationFailed, OperationStarted, Predicted, ServerChanged
 from asteria_tui.tui.widgets.json_editor import JsonEditor
 from asteria_tui.tui.widgets.text import Text
 from tests.tui.conftest import NOW, RUNNING, settle
+from tests.waiting import until_async
 
 
 @pytest.fixture
@@ -163,3 +166,136 @@ async def test_a_sample_of_one_giant_line_is_sent_as_it_is(opened, samples):
         assert "sent as it is" in request.border_subtitle
         assert request.payload().content == content
         assert request.payload().content_type == "application/json"
+
+
+def _sha256(pilot) -> str:
+    return hashlib.sha256(pilot.app.workbench.request.payload().content).hexdigest()
+
+
+def _outcome(pilot) -> Content:
+    return pilot.app.workbench.request.query_one("#outcome", Static).content
+
+
+def _body(pilot) -> Content:
+    return pilot.app.workbench.request.query_one("#answer").query_one(Static).content
+
+
+async def test_an_answer_is_named_by_model_and_sample_and_dimmed_beside_another(opened, session):
+    session.replay(*RUNNING)
+    async with opened((200, 60)) as pilot:
+        told = Predicted(
+            at=NOW, model="sample", sample="first", payload_sha256=_sha256(pilot), status=200, milliseconds=9, body=1
+        )
+        session.replay(told)
+        await settle(pilot)
+        assert _outcome(pilot).plain.startswith("200 · sample first · 9 ms · 0 B")
+        assert "another" not in _outcome(pilot).plain
+        assert "60%" not in str(_body(pilot).spans)
+        await pilot.press("right_square_bracket")
+        await settle(pilot)
+        assert "of another payload" in _outcome(pilot).plain
+        assert "60%" in str(_body(pilot).spans)
+        await pilot.press("left_square_bracket")
+        await settle(pilot)
+        assert "another" not in _outcome(pilot).plain
+
+
+async def test_an_answer_from_before_a_failure_looks_old(opened, session):
+    session.replay(*RUNNING)
+    async with opened((200, 60)) as pilot:
+        answer = Predicted(at=NOW - 5, operation="up-1", model="sample", sample="first", status=200, milliseconds=9)
+        session.replay(answer)
+        await settle(pilot)
+        assert "earlier" not in _outcome(pilot).plain
+        session.replay(OperationStarted(operation="up-2", name="up", lane="workflow"))
+        session.replay(OperationFailed(operation="up-2", name="up", title="no", at=NOW - 1))
+        await settle(pilot)
+        assert "earlier" in _outcome(pilot).plain
+        assert "60%" in str(_body(pilot).spans)
+
+
+async def test_an_answer_of_a_server_that_is_gone_looks_old(opened, session):
+    async with opened((200, 60)) as pilot:
+        session.replay(*RUNNING)
+        session.replay(ServerChanged(state="stopped"))
+        await settle(pilot)
+        assert "earlier" in _outcome(pilot).plain
+
+
+async def test_what_was_written_over_a_sample_stays_with_it_and_can_be_undone(opened):
+    async with opened() as pilot:
+        request = pilot.app.workbench.request
+        editor = request.query_one(JsonEditor)
+        saved = editor.text
+        await pilot.press("e", "1")
+        await pilot.pause()
+        edited = editor.text
+        assert edited != saved
+        assert request.border_subtitle.startswith("edited")
+        await pilot.press("escape", "right_square_bracket", "e", "2")
+        await pilot.pause()
+        assert request.sample == ("sample", "second")
+        await pilot.press("escape", "left_square_bracket")
+        await pilot.pause()
+        assert (request.sample, editor.text) == (("sample", "first"), edited)
+        assert request.border_subtitle.startswith("edited")
+        await pilot.press("e", "ctrl+z")
+        await pilot.pause()
+        assert editor.text == saved
+        assert request.border_subtitle == ""
+        await pilot.press("escape", "right_square_bracket")
+        await pilot.pause()
+        assert editor.text.startswith("2")
+
+
+async def test_an_edited_body_is_not_sent_under_the_name_of_the_sample(opened):
+    async with opened() as pilot:
+        request = pilot.app.workbench.request
+        assert request.payload().name == "first"
+        request.query_one(JsonEditor).text = "[1]"
+        await pilot.pause()
+        assert request.payload().name == "first, edited"
+
+
+async def test_without_a_server_it_names_the_key_that_starts_one(opened, session):
+    async with opened() as pilot:
+        assert _outcome(pilot).plain == "no answer yet: u starts"
+        session.replay(*(event for event in RUNNING if not isinstance(event, Predicted)))
+        await settle(pilot)
+        assert _outcome(pilot).plain == "no answer yet: r sends"
+
+
+async def test_up_sends_the_chosen_sample_too(opened, session):
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        await pilot.press("right_square_bracket", "u")
+        await until_async(lambda: len(session.asked) == 2)
+        assert session.asked == [("up",), ("predict", "sample", "second", b'{"features": [1, 2, 3]}\n')]
+
+
+async def test_up_sends_nothing_twice(opened, session):
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        session.answers["up"] = Predicted(
+            model="sample", sample="first", payload_sha256=_sha256(pilot), status=200, milliseconds=1
+        )
+        await pilot.press("u")
+        await until_async(lambda: not pilot.app.workflow)
+        await pilot.pause()
+        assert session.asked == [("up",)]
+
+
+async def test_after_the_fix_up_sends_the_request_that_failed_again(opened, session):
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        editor = pilot.app.workbench.request.query_one(JsonEditor)
+        editor.text = "[13]"
+        await pilot.pause()
+        session.exit_codes["predict"] = ExitCode.INFERENCE
+        await pilot.press("r")
+        await until_async(lambda: len(session.asked) == 1)
+        await pilot.pause()
+        await pilot.press("right_square_bracket", "u")
+        await until_async(lambda: len(session.asked) == 3)
+        failed = ("predict", "sample", "first, edited", b"[13]")
+        assert session.asked == [failed, ("up",), failed]

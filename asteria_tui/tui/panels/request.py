@@ -26,7 +26,7 @@ from asteria_tui.state import State
 from asteria_tui.tui.actions import KeyNames, bindings
 from asteria_tui.tui.details import answer_parts
 from asteria_tui.tui.panels.panel import Panel
-from asteria_tui.tui.widgets.json_editor import MAX_CHARACTERS, JsonEditor
+from asteria_tui.tui.widgets.json_editor import MAX_CHARACTERS, Draft, JsonEditor
 from asteria_tui.tui.widgets.sparkline import sparkline
 from asteria_tui.tui.widgets.text import Text
 
@@ -58,6 +58,11 @@ class RequestPanel(Panel):
         """Why such a sample cannot be sent."""
         self._said = ""
         self._answer: Predicted | None = None
+        self._is_old = False
+        self._drafts: dict[Sample | None, Draft] = {}
+        """What was made of each sample, and written without one."""
+        self._open: Sample | None = None
+        """What the editor was filled with."""
         self._payload_sha256 = ""
         """Of what would be sent now."""
 
@@ -112,13 +117,14 @@ class RequestPanel(Panel):
         width = self.query_one("#answered").content_size.width
         last = state.predictions[-1] if state.predictions else None
         keys = self.app.key_names
-        outcome = _outcome(state, last, self._payload_sha256, width, keys)
+        notes = _notes(state, last, self._payload_sha256) if last else []
+        outcome = _outcome(state, last, notes, width, keys)
         shown = self.query_one("#outcome", Static)
         if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
             shown.update(outcome, layout=False)
-        if last is not self._answer:
-            self._answer = last
-            self.query_one("#answer", Text).show(_answer(last, keys))
+        if last is not self._answer or bool(notes) != self._is_old:
+            self._answer, self._is_old = last, bool(notes)
+            self.query_one("#answer", Text).show(_answer(last, keys, is_old=self._is_old))
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._state)
@@ -133,6 +139,7 @@ class RequestPanel(Panel):
     def _load(self, sample: Sample) -> None:
         model, name = sample
         editor = self.query_one(JsonEditor)
+        self._put_aside(sample)
         self._file, self._refused = None, ""
         try:
             path = sample_files(self.session.project, self.session.project.settings.models[model])[name]
@@ -151,15 +158,25 @@ class RequestPanel(Panel):
             except ConfigError as error:
                 self._refused = error.title
         editor.is_json = self._type == JSON_TYPE
-        editor.load_text(text)
+        editor.begin(text, self._drafts.get(sample))
         self._check()
+
+    def _put_aside(self, following: Sample | None) -> None:
+        """Keeps what was written before the editor is filled with something else."""
+        draft = self.query_one(JsonEditor).draft
+        if draft is not None:
+            self._drafts[self._open] = draft
+        else:
+            self._drafts.pop(self._open, None)
+        self._open = following
 
     def _begin_own(self) -> None:
         """A JSON sample is something to begin with, another text is not."""
         editor = self.query_one(JsonEditor)
-        if not editor.is_json:
-            editor.load_text("")
+        text = editor.text if editor.is_json else ""
+        self._put_aside(None)
         self._file, self._refused, self._type, editor.is_json = None, "", JSON_TYPE, True
+        editor.begin(text, self._drafts.get(None))
         self._check()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
@@ -176,7 +193,13 @@ class RequestPanel(Panel):
         elif self._refused and not editor.text:
             self._say(self._refused)
         else:
-            self._say(error if editor.is_json else self._type)
+            mark = "edited" if self._is_edited else ""
+            self._say(" · ".join(filter(None, (mark, error if editor.is_json else self._type))))
+
+    @property
+    def _is_edited(self) -> bool:
+        """Whether the editor holds something else than the sample that it names."""
+        return self.sample is not None and self.query_one(JsonEditor).draft is not None
 
     def _hash(self) -> None:
         editor = self.query_one(JsonEditor)
@@ -215,7 +238,7 @@ class RequestPanel(Panel):
             return self._file[1]
         if error := editor.check():
             raise ConfigError("the body is not JSON", detail=error, hint=f"fix {error.split(':')[0]}")
-        name = self.sample[1] if self.sample else "editor"
+        name = f"{self.sample[1]}{', edited' if self._is_edited else ''}" if self.sample else "editor"
         try:
             content = editor.text.encode()
         except UnicodeEncodeError as half:
@@ -234,11 +257,17 @@ class RequestPanel(Panel):
     # -- actions ------------------------------------------------------------------------------------------------
 
     def do_next_sample(self) -> None:
+        self._step_sample(1)
+
+    def do_previous_sample(self) -> None:
+        self._step_sample(-1)
+
+    def _step_sample(self, by: int) -> None:
         samples = self._offer()
         if not samples:
             return
-        now = samples.index(self.sample) if self.sample in samples else -1
-        following = samples[(now + 1) % len(samples)]
+        now = samples.index(self.sample) if self.sample in samples else -max(by, 0)
+        following = samples[(now + by) % len(samples)]
         if following == self.sample:
             self._load(following)  # it may have been edited elsewhere
         else:
@@ -251,30 +280,40 @@ class RequestPanel(Panel):
         self.query_one("#answer", Text).focus()
 
 
-def _outcome(state: State, last: Predicted | None, payload_sha256: str, width: int, keys: KeyNames) -> Content:
-    """Status, milliseconds, size, what the answer does not belong to any more, and how long the last ones took."""
+def _notes(state: State, last: Predicted, payload_sha256: str) -> list[str]:
+    """What the answer does not belong to, or not any more; none where it stands beside its own payload."""
+    return [
+        *(["earlier"] if state.is_past(last) else []),
+        *(["of older code"] if state.is_of_older_code(last) else []),
+        *([] if last.is_of(payload_sha256) else ["of another payload"]),
+    ]
+
+
+def _outcome(state: State, last: Predicted | None, notes: list[str], width: int, keys: KeyNames) -> Content:
+    """Status, whose answer it is, milliseconds, size, the notes, and how long the last ones took."""
     if state.is_running("predict"):
         return Content.styled(f"◌ waiting: {keys['send']} cancels", "$accent")
     if last is None:
-        return Content.styled(f"no answer yet: {keys['send']} sends", "$foreground 60%")
+        way = f"{keys['send']} sends" if state.is_up else f"{keys['up']} starts"
+        return Content.styled(f"no answer yet: {way}", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
-    shown = f" · {last.milliseconds:.0f} ms · {wording.size(last.size)}"
-    if state.is_of_older_code(last):
-        shown += " · of older code"
-    if not last.is_of(payload_sha256):
-        shown += " · of another payload"
+    whose = " ".join(filter(None, (last.model, show_controls(last.sample))))
+    shown = " · ".join(["", whose, f"{last.milliseconds:.0f} ms", wording.size(last.size), *notes])
     room = width - len(shown) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
     gap = " " * max(1, width - 3 - len(shown) - len(bars))
-    return Content.assemble((str(last.status), f"bold {style}"), shown, gap, (bars, "$foreground 60%"))
+    shades = ("$foreground 60%", "$foreground 60%") if notes else (f"bold {style}", "")
+    return Content.assemble((str(last.status), shades[0]), (shown, shades[1]), gap, (bars, "$foreground 60%"))
 
 
-def _answer(last: Predicted | None, keys: KeyNames) -> Content:
+def _answer(last: Predicted | None, keys: KeyNames, *, is_old: bool) -> Content:
+    """Its body; dimmed where it belongs to something else than what one sees beside it."""
     if last is None:
         return Content("")
     body = "".join(answer_parts(last, MAX_SHOWN))
     if len(body) > MAX_SHOWN:
         body = f"{body[:MAX_SHOWN]}\n… and more; {keys['copy']} copies all"
     if last.cause is None:
-        return Content(body)
-    return Content.assemble((last.cause.headline, "$text-error"), "\n\n", (body, "$foreground 60%"))
+        return Content.styled(body, "$foreground 60%") if is_old else Content(body)
+    headline = (last.cause.headline, "$foreground 60%" if is_old else "$text-error")
+    return Content.assemble(headline, "\n\n", (body, "$foreground 60%"))

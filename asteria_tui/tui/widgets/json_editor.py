@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any, NamedTuple
 
 from rich.style import Style
 from rich.text import Text
+from textual.document._history import EditHistory
 from textual.events import Paste
 from textual.widgets import TextArea
 
@@ -27,10 +29,23 @@ COLOURED_CHARACTERS = 20_000
 """Of one line; colouring a longer one would be felt at each key."""
 
 
+HISTORY: dict[str, Any] = {"max_checkpoints": 50, "checkpoint_timer": 2.0, "checkpoint_max_characters": 100}
+"""Of what can be undone, as in Textual's own editor."""
+
+
+class Draft(NamedTuple):
+    """A text that was edited."""
+
+    text: str
+    history: EditHistory
+
+
 class JsonEditor(TextArea):
     COMPONENT_CLASSES = {"json--key", "json--string", "json--number", "json--word", "json--error"}  # noqa: RUF012
 
     is_json = True
+    saved = ""
+    """The text as it was put into the editor."""
     error: str = ""
     """Why the text is not JSON, with line and column; empty when it is."""
     _error_at: tuple[int, int] | None = None
@@ -50,6 +65,19 @@ class JsonEditor(TextArea):
             event.prevent_default()
             size = wording.size(len(event.text))
             self.notify(f"{size} are too much for the editor: save it as a sample", severity="warning", timeout=4)
+
+    def begin(self, text: str, draft: Draft | None = None) -> None:
+        """Puts a text into the editor, or what was made of it before, with all that can be undone there."""
+        self.saved = text
+        self.history = EditHistory(**HISTORY)
+        self.load_text(draft.text if draft else text)
+        if draft:
+            self.history = draft.history
+
+    @property
+    def draft(self) -> Draft | None:
+        """What was made of the text that was put into the editor; None where it is as it was."""
+        return Draft(self.text, self.history) if self.text != self.saved else None
 
     def check(self) -> str:
         """Looks whether the text is JSON and returns what `error` says now."""
