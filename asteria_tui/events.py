@@ -469,6 +469,47 @@ class Predicted(Event, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 the success class of RFC 9110
 
 
+class HeldFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame of the project's own code that an exception came through."""
+
+    file: str
+    line: int
+    function: str
+    first: int = 1
+    """The number of the first line of `source`."""
+    source: tuple[str, ...] = ()
+    locals: dict[str, str] = {}
+    """Shortened, and without secrets."""
+
+
+class RequestHeld(Event, frozen=True, kw_only=True):
+    """A request failed and waits in its worker for a fix, its caller with it; told again for each failed try."""
+
+    model: str
+    pid: int
+    """Of the worker."""
+    requests: tuple[str, ...] = ()
+    """Ids; those of a batch wait together."""
+    cause: Cause
+    frames: tuple[HeldFrame, ...] = ()
+    """The innermost one last."""
+    until: float = 0.0
+    """When it is given up, Unix time."""
+    is_last_worker: bool = False
+    """Whether everybody else waits for it, as no other worker of the model is free."""
+
+
+class RequestReleased(Event, frozen=True, kw_only=True):
+    """What was held is answered: by new code, or with its error."""
+
+    model: str
+    pid: int
+    requests: tuple[str, ...] = ()
+    is_good: bool = True
+    seconds: float = 0.0
+    """That its caller has waited."""
+
+
 class Reloaded(Event, frozen=True, kw_only=True):
     """What a save of the sources did: told only when it was read from an answer, or from the worker itself."""
 
@@ -513,6 +554,8 @@ AnyEvent = (
     | TrafficChanged
     | Predicted
     | Reloaded
+    | RequestHeld
+    | RequestReleased
 )
 
 Emit = Callable[[Event], None]

@@ -70,6 +70,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     predictions: tuple[Predicted, ...] = ()
     reloads: tuple[events.Reloaded, ...] = ()
     """What each save did while `dev` ran, the newest last."""
+    held: dict[int, events.RequestHeld] = {}
+    """The requests that wait for a fix, by the pid of their worker."""
     notices: tuple[events.WarningRaised, ...] = ()
     commands: tuple[events.CommandRan, ...] = ()
 
@@ -253,6 +255,10 @@ _STEPS: dict[type[Event], Callable[[State, Any], State]] = {
     events.ArchiveBuilt: _replace(archives=lambda state, event: {**state.archives, event.model: event}),
     events.Predicted: _replace(predictions=lambda state, event: (*state.predictions, event)[-PREDICTIONS_KEPT:]),
     events.Reloaded: _replace(reloads=lambda state, event: (*state.reloads, event)[-RELOADS_KEPT:]),
+    events.RequestHeld: _replace(held=lambda state, event: {**state.held, event.pid: event}),
+    events.RequestReleased: _replace(
+        held=lambda state, event: {pid: held for pid, held in state.held.items() if pid != event.pid}
+    ),
     events.WarningRaised: _replace(notices=lambda state, event: (*state.notices, event)[-NOTICES_KEPT:]),
     events.CommandRan: _replace(commands=lambda state, event: (*state.commands, event)[-COMMANDS_KEPT:]),
 }

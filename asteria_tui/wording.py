@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from asteria_tui.errors import shortened
-from asteria_tui.events import Difference, Reloaded, SampleAnswer, encode
+from asteria_tui.events import Difference, Reloaded, RequestHeld, RequestReleased, SampleAnswer, encode
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SHOW_SECONDS_BELOW = 120
@@ -115,6 +115,19 @@ def reloaded(event: Reloaded) -> str:
         why = f" ({event.reason})" if event.reason else ""
         parts.append(f"{event.depth} {duration(event.milliseconds / 1000)}{why}")
     return " · ".join((*parts, *map(sample_answer, event.samples)))
+
+
+def request_held(event: RequestHeld) -> str:
+    """`held · KeyError: 'x' · handler.py:23 in handle · save a fix`, and who else waits."""
+    frame = event.cause.frame
+    where = f"{frame.file}:{frame.line} in {frame.function}" if frame else event.model
+    others = "all others wait too, more workers would let them pass" if event.is_last_worker else ""
+    return " · ".join(filter(None, ("held", event.cause.headline, where, "save a fix", others)))
+
+
+def request_released(event: RequestReleased) -> str:
+    """`answered by the fix, after 12 s`, or `given up, after 12 s`."""
+    return f"{'answered by the fix' if event.is_good else 'given up'}, after {duration(event.seconds)}"
 
 
 def sample_answer(answer: SampleAnswer) -> str:

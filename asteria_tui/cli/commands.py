@@ -27,6 +27,7 @@ COMMANDS = {
     "restart": Command("serving", "Up, with a new server in any case.", "Serve"),
     "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
     "dev": Command("dev", "Serve the sources: each save is answered by the new code in a moment.", "Change"),
+    "release": Command("operations.held:Release", "Answer the requests that dev holds with their errors.", "Change"),
     "predict": Command("predict", "Send one payload; without any, the model's first sample.", "Ask"),
     "keys": Command("keys", "The tokens of the running server, masked unless asked.", "See"),
     "logs": Command("logs", "What the server says, or the causes of what went wrong.", "See"),

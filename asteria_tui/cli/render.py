@@ -40,6 +40,8 @@ class Renderer:
             events.WarningRaised: lambda event: self.say(sanitize(f" ! {event.text}{_hint(event.hint)}")),
             events.CommandRan: self._ran,
             events.Predicted: self._predicted,
+            events.RequestHeld: lambda event: self.result(sanitize(wording.request_held(event))),
+            events.RequestReleased: lambda event: self.result(sanitize(wording.request_released(event))),
             events.Reloaded: lambda event: self.result(sanitize(wording.reloaded(event))),
         }
 

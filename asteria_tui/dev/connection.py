@@ -16,14 +16,19 @@ _SOCKET = re.compile(r"dev-(\d{1,10})\.sock")
 
 
 class Workers:
-    """One connection to each worker that listens in the server's temporary folder; `hear` gets what they say."""
+    """One connection to each worker that listens in the server's temporary folder; `hear` gets what they say.
 
-    def __init__(self, folder: Path, hear: Callable[[int, AnyMessage], None], role: str = "dev") -> None:
+    `first` is what each is told after hello.
+    """
+
+    def __init__(
+        self, folder: Path, hear: Callable[[int, AnyMessage], None], role: str = "dev", first: bytes = b""
+    ) -> None:
         self.folder = folder
         self.models: dict[int, str] = {}
         """Of each worker that has said hello, by its pid."""
         self._hear = hear
-        self._role = role
+        self._hello = encode("hello", role=role) + first
         self._reading: dict[int, asyncio.Task[None]] = {}
 
     async def connect(self) -> None:
@@ -43,7 +48,7 @@ class Workers:
         except OSError:  # what a worker left that was killed
             _remove(file)
             return
-        writer.write(encode("hello", role=self._role))
+        writer.write(self._hello)
         self._reading[pid] = asyncio.ensure_future(self._read(pid, reader, writer))
 
     async def _read(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,13 +7,24 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from asteria_tui.dev.connection import Workers
-from asteria_tui.dev.messages import Answered, AnyMessage, Failed, Hello, Imported, Loaded, LoadFailed, Started
+from asteria_tui.dev.messages import (
+    Answered,
+    AnyMessage,
+    Failed,
+    Held,
+    Hello,
+    Imported,
+    Loaded,
+    LoadFailed,
+    Started,
+    encode,
+)
 from asteria_tui.dev.stack import stack_of
 
 TELL_TIMEOUT = 1.0
@@ -43,8 +54,17 @@ class Late(msgspec.Struct, frozen=True, kw_only=True):
 class Hearing:
     """Listens to every worker whose socket is in the server's temporary folder."""
 
-    def __init__(self, folder: Path, models: Iterable[str]) -> None:
-        self.workers = Workers(folder, self._hear)
+    def __init__(
+        self,
+        folder: Path,
+        models: Iterable[str],
+        *,
+        hold_for: int = 0,
+        hear_held: Callable[[int, AnyMessage, dict[int, str]], None] = lambda *_: None,
+    ) -> None:
+        """`hold_for`: seconds that a request which fails is held, 0 for not at all."""
+        self.workers = Workers(folder, self._hear, first=encode("hold", seconds=hold_for) if hold_for else b"")
+        self._hear_held = hear_held
         self.modules: dict[str, frozenset[Path]] = dict.fromkeys(models, frozenset())
         """The files of the project that the workers of a model have imported."""
         self._loads: dict[int, Loaded | LoadFailed] = {}
@@ -91,6 +111,7 @@ class Hearing:
 
     def _hear(self, pid: int, message: AnyMessage) -> None:
         model = self.workers.models.get(pid, "")
+        self._hear_held(pid, message, self.workers.models)
         if isinstance(message, Loaded | Imported) and model in self.modules:
             known = self.modules[model] if isinstance(message, Imported) else frozenset()
             self.modules[model] = known | {Path(file) for file in message.modules}
@@ -99,6 +120,8 @@ class Hearing:
             self._loads[pid] = message
         elif isinstance(message, Started):
             self._working[pid] = time.monotonic()
+        elif isinstance(message, Held):
+            self._working.pop(pid, None)  # its time stands still
         elif isinstance(message, Answered | Failed):
             self._working.pop(pid, None)
             for request in message.requests:

@@ -24,6 +24,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
     """Random: one process may run `dev` again."""
     models: tuple[str, ...] = ()
+    hold_for: int = 0
+    """Seconds that a request which fails may be held; 0 where none is."""
 
 
 def current(project: Project) -> Lease | None:
@@ -35,10 +37,10 @@ def current(project: Project) -> Lease | None:
     return found if found.owner.is_alive else None
 
 
-def take(project: Project, models: tuple[str, ...]) -> Lease:
+def take(project: Project, models: tuple[str, ...], hold_for: int = 0) -> Lease:
     """Makes it ours, whoever had it; raises OSError."""
     make_state_dir(project)
-    lease = Lease(owner=ProcessId.of(os.getpid()), mark=secrets.token_hex(8), models=models)
+    lease = Lease(owner=ProcessId.of(os.getpid()), mark=secrets.token_hex(8), models=models, hold_for=hold_for)
     write_file(project.state_dir, FILE, msgspec.json.encode(lease))
     return lease
 

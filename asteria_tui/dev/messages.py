@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from asteria_tui.dev.loader import VERSION
-from asteria_tui.events import Cause, Frame
+from asteria_tui.events import Cause, Frame, HeldFrame
 
 MAX_LINE = 1 << 20
 """Bytes of a message."""
@@ -105,9 +105,24 @@ class Failed(Failure, frozen=True, kw_only=True):
 
     requests: tuple[str, ...] = ()
     milliseconds: Milliseconds = 0.0
+    is_too_large: bool = False
+    """To be held."""
 
 
-AnyMessage = Hello | Refused | Loaded | Imported | LoadFailed | Started | Answered | Failed
+class Held(Failure, frozen=True, kw_only=True):
+    """The handler raised, and the request is kept until new code is loaded; then it is `Started` again."""
+
+    requests: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """At most."""
+    frames: tuple[HeldFrame, ...] = ()
+
+
+class GivenUp(Message, frozen=True, kw_only=True, tag="given_up"):
+    """The request that this worker held ends with its error."""
+
+
+AnyMessage = Hello | Refused | Loaded | Imported | LoadFailed | Started | Answered | Failed | Held | GivenUp
 _decoder = msgspec.json.Decoder(AnyMessage)
 
 

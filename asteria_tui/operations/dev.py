@@ -19,6 +19,7 @@ from asteria_tui.events import Lane, ModelsChanged, WarningRaised
 from asteria_tui.operations.base import Context, Operation, ServerConnection, locked, open_watch, stage
 from asteria_tui.operations.down import end_server
 from asteria_tui.operations.drain import versions_of
+from asteria_tui.operations.held import sockets_of
 from asteria_tui.operations.ownership import forget_dev
 from asteria_tui.operations.ready import wait_ready
 from asteria_tui.operations.replace import REGISTER_SLACK, load, remember, unload
@@ -28,7 +29,6 @@ from asteria_tui.operations.start import start_server
 from asteria_tui.operations.status import show_models
 from asteria_tui.operations.up import up
 from asteria_tui.process import uninterrupted
-from asteria_tui.targets.local.temporary import INSIDE
 from asteria_tui.targets.record import LoadedModel, ServerRecord, load_record
 from asteria_tui.targets.server_config import ServedModel
 from asteria_tui.wording import plural
@@ -44,6 +44,8 @@ class Dev(Operation, frozen=True, kw_only=True):
     """Sent again after each save; without any, the first one of each model."""
     depth: Literal["live", "worker"] = "live"
     """`worker`: begin the worker anew for each save, for code that can't be loaded twice in one process."""
+    hold: Annotated[bool, msgspec.Meta(description="Keep a request that fails waiting for its fix.")] = False
+    hold_for: Annotated[int, msgspec.Meta(ge=1, description="Seconds that one is kept at most.")] = 600
     stop: Annotated[bool, msgspec.Meta(description="Stop the server at the end, whatever ran before.")] = False
 
     async def run(self, context: Context) -> None:
@@ -51,7 +53,8 @@ class Dev(Operation, frozen=True, kw_only=True):
             raise TargetError("dev serves on this machine only", hint="--target local; `up` serves in a container")
         again: Again | None = None
         samples = Samples(self.samples)
-        async with _owning(context, context.models(self.model), stop=self.stop) as owned:
+        hold_for = self.hold_for if self.hold else 0
+        async with _owning(context, context.models(self.model), hold_for=hold_for, stop=self.stop) as owned:
             while True:
                 served = await owned.serve(is_live=self.depth == "live", again=again)
                 async with context.client(served.record) as client:
@@ -63,6 +66,7 @@ class Dev(Operation, frozen=True, kw_only=True):
                         samples=samples,
                         depth=self.depth,
                         is_owned=owned.is_ours,
+                        hold_for=hold_for,
                     )
                     try:
                         await saves.follow(again)
@@ -121,8 +125,7 @@ class Owner:
                         await _ready(server, model, self.models[model.name], started.record, is_new=started.is_new)
                 await show_models(context, client, load_record(project) or started.record)
         record = load_record(project) or started.record
-        temporary = Path(record.temporary) if record.temporary else project.state_dir / INSIDE
-        return Served(record=record, archives=archives, temporary=temporary)
+        return Served(record=record, archives=archives, temporary=sockets_of(project, record))
 
     async def leave(self, *, stop: bool) -> None:
         """The server as it was before; not where somebody else has it by now."""
@@ -172,7 +175,9 @@ def served_model(made: DevArchive, settings: ModelSettings) -> ServedModel:
 
 
 @contextlib.asynccontextmanager
-async def _owning(context: Context, models: dict[str, ModelSettings], *, stop: bool) -> AsyncIterator[Owner]:
+async def _owning(
+    context: Context, models: dict[str, ModelSettings], *, hold_for: int, stop: bool
+) -> AsyncIterator[Owner]:
     """Raises BusyError while another `dev` lives."""
     project = context.project
     async with locked(project, context.emit):
@@ -185,7 +190,7 @@ async def _owning(context: Context, models: dict[str, ModelSettings], *, stop: b
             )
         before = _plain(await context.target.find())
         try:
-            held = lease.take(project, tuple(models))
+            held = lease.take(project, tuple(models), hold_for)
         except OSError as error:
             raise ArchiveError("the lease of dev cannot be written", detail=error.strerror or str(error)) from error
     owner = Owner(context, models, held, before)

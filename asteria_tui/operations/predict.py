@@ -15,6 +15,7 @@ from asteria_tui.events import Cause, CommandRan, Frame, Predicted
 from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import Payload, first_sample, sample_files
 from asteria_tui.operations.base import Context, Operation, ServerConnection, StageReport, open_watch, stage
+from asteria_tui.operations.held import held_for
 from asteria_tui.operations.ready import (
     explain_503,
     is_reloaded,
@@ -156,6 +157,8 @@ async def _answer(
     version: str | None,
 ) -> Answer:
     timeout = settings.response_timeout + ANSWER_SLACK
+    if loaded is not None and loaded.is_dev:
+        timeout += held_for(server.context.project)
     sending = asyncio.ensure_future(
         server.client.predict(name, payload.content, payload.content_type, timeout, version)
     )

@@ -9,6 +9,7 @@ import msgspec
 
 from asteria_tui.config import ModelSettings
 from asteria_tui.dev.hearing import Hearing, Told
+from asteria_tui.dev.loader import OURS_HEADER
 from asteria_tui.dev.messages import Failed, Loaded, LoadFailed
 from asteria_tui.errors import AsteriaError, ConfigError, InferenceError
 from asteria_tui.events import Cause, Predicted, SampleAnswer, WarningRaised
@@ -98,7 +99,9 @@ async def _send(
     context = server.context
     for _ in range(2):
         await hearing.workers.connect()
-        answer = await server.client.predict(name, payload.content, payload.content_type, timeout)
+        answer = await server.client.predict(
+            name, payload.content, payload.content_type, timeout, headers={OURS_HEADER: "1"}
+        )
         if answer.message != WORKER_ENDED:  # which may have been of something else: the next one tells
             break
     told = await hearing.until_told(answer.request_id)

@@ -23,10 +23,13 @@ from asteria_tui.errors import AsteriaError, ConfigError, ServerError
 from asteria_tui.events import Depth, Reloaded, WarningRaised
 from asteria_tui.logs.notify import POLL, Changes
 from asteria_tui.operations.base import ServerConnection, locked
+from asteria_tui.operations.held import HeldRequests
 from asteria_tui.operations.predict import ANSWER_SLACK
 from asteria_tui.operations.samples import Samples, Seen
 from asteria_tui.process import uninterrupted
 
+TRY_TIMEOUT = 2.0
+"""Seconds that a held request gets to be answered by the code of a save, before it is told what the save did."""
 SETTLE = 0.002
 """Seconds that a writer gets to end what it has begun; the loader waits for one that takes longer."""
 STACK_LINES = 12
@@ -63,6 +66,7 @@ class Saves:
         samples: Samples,
         depth: Depth,
         is_owned: Callable[[], bool],
+        hold_for: int = 0,
     ) -> None:
         self.server = server
         self.context = server.context
@@ -71,7 +75,8 @@ class Saves:
         self.samples = samples
         self.depth = depth
         self.is_owned = is_owned
-        self.hearing = Hearing(folder, archives)
+        self.held = HeldRequests(server.context.project, server.context.emit)
+        self.hearing = Hearing(folder, archives, hold_for=hold_for, hear_held=self.held.hear)
         self.files = Files()
         self._sources: dict[str, str] = {}
         """The SHA-256 of what was announced last."""
@@ -98,12 +103,14 @@ class Saves:
         finally:
             changes.close()
             await self.hearing.workers.close()
+            self.held.keep(())
         self.context.emit(WarningRaised(text="another asteria-tui has the server now: dev ends"))
 
     async def _follow(self, changes: Changes, own: list[Path]) -> None:
         is_polling = False
         while self.is_owned():
             await self.hearing.workers.connect()
+            self.held.keep(self.hearing.workers.models)
             await self._end_late()
             await self._require_server()
             changed, others = self.files.changed(changes.forget()), await self._with_other_names()
@@ -202,7 +209,9 @@ class Saves:
             await self._new_workers(name)
         elif len(self._files_of(name)) > MAX_STATS:
             archive.tell(self.archives[name], self.project)
-        seen = await self._ask(name)
+        seen = await self._ask(name) if await self._is_free(name) else None
+        if seen is None:
+            return
         if depth == "live" and seen.failure is not None and _wants_new_process(seen.failure):
             depth, reason = "worker", seen.failure.message or seen.failure.exception
             await self._new_workers(name)
@@ -224,6 +233,13 @@ class Saves:
             ),
             seen,
         )
+
+    async def _is_free(self, name: str) -> bool:
+        """Whether a sample can be answered. While every worker holds a request, that is what a save is tried on."""
+        end = time.monotonic() + TRY_TIMEOUT
+        while self.held.blocks(name) and time.monotonic() < end:
+            await self.held.until_news(LOOK_EVERY)
+        return not self.held.blocks(name)
 
     def _depth(self, name: str, files: list[Path]) -> tuple[Depth, str]:
         """The cheapest that is safe, and why it is not a cheaper one; raises Again."""

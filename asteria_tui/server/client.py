@@ -143,12 +143,18 @@ class Client:
         return await self._manage("PUT", f"{_path(name, version)}/set-default")
 
     async def predict(
-        self, name: str, body: bytes, content_type: str, timeout: float, version: str | None = None
+        self,
+        name: str,
+        body: bytes,
+        content_type: str,
+        timeout: float,
+        version: str | None = None,
+        headers: Mapping[str, str] = {},
     ) -> Answer:
         """One inference, whatever its status; raises InferenceError on a timeout, TokenError, ServerError."""
         path = prediction_path(name, version)
-        headers = {"Content-Type": content_type}
-        return await self._call("inference", "POST", path, {}, timeout, content=body, headers=headers)
+        sent = {"Content-Type": content_type, **headers}
+        return await self._call("inference", "POST", path, {}, timeout, content=body, headers=sent)
 
     async def renew(self, kind: KeyKind) -> dict[KeyKind, Key]:
         """A new token of that kind through the API key; the old one is dead at once; raises TokenError."""

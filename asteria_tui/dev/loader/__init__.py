@@ -10,12 +10,23 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .hold import OURS_HEADER
 from .link import VERSION
 from .modules import PACKAGE
 from .stack import STACK_SIGNAL
 from .worker import SETTINGS_FILE, SOCKET, SOURCES_HEADER, Worker
 
-__all__ = ["PACKAGE", "SETTINGS_FILE", "SOCKET", "SOURCES_HEADER", "STACK_SIGNAL", "VERSION", "Worker", "handle"]
+__all__ = [
+    "OURS_HEADER",
+    "PACKAGE",
+    "SETTINGS_FILE",
+    "SOCKET",
+    "SOURCES_HEADER",
+    "STACK_SIGNAL",
+    "VERSION",
+    "Worker",
+    "handle",
+]
 
 _worker: Worker | None = None
 

@@ -17,6 +17,8 @@ from typing import Any
 from .entry import Handler, import_handler
 from .failure import describe
 from .files import YOUNG, Files, is_young, signature
+from .frames import frames_of
+from .hold import Batch, Hold, InvalidResultError
 from .link import Link
 from .modules import Modules, Territory
 from .stack import Stack
@@ -59,6 +61,7 @@ class Worker:
         self._last_failure: dict[str, Any] | None = None
         place = os.path.join(os.environ.get("TEMP", ""), SOCKET % os.getpid())
         self.link = Link(place, self._greeting)
+        self.hold = Hold(self.link)
         self.stack = Stack(place + ".stack") if self.link.is_open else None
         atexit.register(self.close)
 
@@ -76,18 +79,48 @@ class Worker:
         if data is None:
             return None
         requests = list((context.request_ids or {}).values())
-        self.link.send("started", requests=requests)
-        begun, imported = time.perf_counter(), len(self.modules.loaded)
-        try:
-            answers = self._answer(data, context)
-        except Exception as error:
-            told = describe(error, self.territory.owns)
-            self.link.send("failed", requests=requests, sources=self.sources, milliseconds=_since(begun), **told)
-            raise
+        batch = Batch(data, context)
+        is_held = self.hold.seconds > 0 and self.settings["is_live"] and not batch.is_ours
+        if is_held:
+            batch.keep()
+        while True:
+            self.link.send("started", requests=requests)
+            begun, imported = time.perf_counter(), len(self.modules.loaded)
+            answers, error = self._try_batch(batch, context, is_checked=is_held)
+            if error is None:
+                break
+            told = {"requests": requests, "sources": self.sources, **describe(error, self.territory.owns)}
+            if not (is_held and batch.may_be_held(error) and self._wait_for_fix(error, told, context)):
+                self.link.send("failed", is_too_large=batch.too_large, milliseconds=_since(begun), **told)
+                if isinstance(error, InvalidResultError):
+                    return error.answers  # TorchServe says it in its own words
+                raise error
+            batch.restore()
         self.link.send("answered", requests=requests, sources=self.sources, milliseconds=_since(begun))
         if len(self.modules.loaded) > imported:
             self.link.send("imported", modules=self._listed(self.modules.loaded[imported:]))
         return answers
+
+    def _try_batch(self, batch: Batch, context: Any, *, is_checked: bool) -> tuple[Any, Exception | None]:
+        """The answers or the error, which is no longer being handled: what a fix raises is not chained to it."""
+        try:
+            answers = self._answer(batch.data, context)
+            if is_checked:
+                batch.check(answers)
+        except Exception as error:  # noqa: BLE001 whatever the project's code raises
+            return None, error
+        return answers, None
+
+    def _wait_for_fix(self, error: Exception, told: dict[str, Any], context: Any) -> bool:
+        """Whether new code was loaded while the request was held."""
+        self.link.send("held", seconds=self.hold.seconds, frames=frames_of(error, self.territory.owns), **told)
+        loads = self.loads
+
+        def is_fixed() -> bool:
+            self.refresh(context)
+            return self.loads != loads
+
+        return self.hold.wait(is_fixed)
 
     def _answer(self, data: Any, context: Any) -> Any:
         if self.handler is None:
