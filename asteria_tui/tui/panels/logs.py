@@ -49,8 +49,8 @@ class LogsPanel(Panel):
         "go from match to match; Tab makes the one the other. Scrolling up stops following, {follow} or End takes it "
         "up again. {causes} shows each traceback once, as the exception it began with, at the line of your file. In "
         "the log itself each traceback is folded to its last exception, and each request to one row, without what "
-        "asks how the server is: right and left, space or a click on its mark unfold and fold it. Enter opens what is under "
-        "the cursor, of a traceback the line of your file in your editor; {copy} copies it; the mouse selects."
+        "asks how the server is: right and left, space or a click on its mark unfold and fold it. Enter opens what is "
+        "under the cursor, of a traceback the line of your file in your editor; {copy} copies it; the mouse selects."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
 
