@@ -45,6 +45,13 @@ EVENTS: list[Event] = [
             ),
         ),
     ),
+    events.RequestHeld(
+        model="m",
+        pid=7,
+        cause=CAUSE,
+        frames=(events.HeldFrame(file="handler.py", line=3, function="handle", source=("x",), locals={"x": "1"}),),
+    ),
+    events.RequestReleased(model="m", pid=7, seconds=1.0),
 ]
 
 
