@@ -25,6 +25,7 @@ COMMANDS = {
     "up": Command("serving", "Everything up to a first prediction; what is right already is left alone.", "Serve"),
     "down": Command("operations.down:Down", "Stop the server and remove all that it leaves behind.", "Serve"),
     "restart": Command("serving", "Up, with a new server in any case.", "Serve"),
+    "reload": Command("operations.reload:Reload", "Serve the sources as they are now; no request is lost.", "Serve"),
     "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
     "dev": Command("dev", "Serve the sources: each save is answered by the new code in a moment.", "Change"),
     "release": Command("operations.held:Release", "Answer the requests that dev holds with their errors.", "Change"),

@@ -322,3 +322,22 @@ def test_another_version_under_load_loses_no_request(healthy: Folder):
         until(lambda: statuses[200] > answered + 20)
     assert set(statuses) == {200}
     assert healthy.run("models").out == "echo 2.0  1 of 1 workers ready\n"
+
+
+def test_a_reload_of_the_same_version_under_load_loses_no_request(healthy: Folder):
+    """And code that does not work never gets any; what is served at the end is the very archive of the store."""
+    statuses: collections.Counter[object] = collections.Counter()
+    with load(healthy, statuses):
+        until(lambda: statuses[200] > 20)
+        healthy.write("handler.py", RAISES)
+        assert "KeyError" in healthy.run("reload", code=4).err
+        healthy.write("handler.py", "    # another" + ECHO)
+        assert healthy.run("reload", "--json").all("noticed") == []
+        answered = statuses[200]
+        until(lambda: statuses[200] > answered + 20)
+    assert set(statuses) == {200}
+    assert healthy.run("models").out == "echo 1.0  1 of 1 workers ready\n"
+    assert healthy.run("stores").code == 0
+    assert not list((healthy.path / "model_store").glob(".*"))
+    # Once more changes nothing, and asks the sample all the same.
+    assert healthy.run("reload", "--json").all("predicted")[-1]["status"] == 200
