@@ -261,6 +261,8 @@ class OperationStarted(Event, frozen=True, kw_only=True):
     lane: Lane
     parameters: dict[str, str | int | bool | None] = {}
     """Those that are plain values; of a payload its name, never what it holds."""
+    origin: str = ""
+    """`command line` where another process does it; empty for what this one does."""
 
 
 class OperationFinished(Event, frozen=True, kw_only=True):

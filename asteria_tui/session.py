@@ -35,6 +35,7 @@ from asteria_tui.events import (
     WorkersSampled,
 )
 from asteria_tui.inference import answers
+from asteria_tui.journal import Journal
 from asteria_tui.state import State, reduce
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ CLOSE_TIMEOUT = 240.0
 """Seconds that a clean-up may take at the end: a server is stopped and the one of before is started again."""
 PATIENCE = 0.5
 """Seconds of waiting at the end after which it is said what for."""
+ALIVE_EVERY = 1.0
+"""Seconds between two looks whether a process still lives that began something."""
 # A newer one says all that an older one of the same operation, stage and model did.
 _REPLACEABLE = (StageProgressed, ServerChanged, ModelsChanged, TrafficChanged, WorkersSampled)
 
@@ -85,6 +88,7 @@ class Session:
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self._journal = Journal(project.state_dir)
 
     @cached_property
     def target(self) -> Target:
@@ -106,7 +110,8 @@ class Session:
         """Begins an operation; raises BusyError where another one has the lane."""
         busy = self.state.running("workflow")
         if operation.lane == "workflow" and busy is not None:
-            raise BusyError(f"{busy.name} is still running", hint="wait until it has ended, or cancel it")
+            hint = "wait until it has ended" if busy.origin else "wait until it has ended, or cancel it"
+            raise BusyError(f"{busy.name} is still running", hint=hint)
         id_ = f"{operation.name.replace(' ', '-')}-{secrets.token_hex(4)}"
         self.emit(
             OperationStarted(operation=id_, name=operation.name, lane=operation.lane, parameters=operation.parameters())
@@ -221,18 +226,42 @@ class Session:
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self.emit, event)
             return
-        before, self.state = self.state, reduce(self.state, event)
-        self._recent.append(event)
+        before = self.state
+        self._take(event)
         if isinstance(event, StageFailed):
             self._failed_stages.setdefault(event.operation, event)
         elif isinstance(event, Predicted):
             answers.remember(self.project.state_dir, event)
         last_failure.keep(self.project.state_dir, before, event)
+        self._journal.keep(before, event)
+
+    def _take(self, event: Event) -> None:
+        self.state = reduce(self.state, event)
+        self._recent.append(event)
         if self._queue is not None:
             key = _key(event)
             self._queue.pop(key, None)
             self._queue[key] = event
         self._news.set()
+
+    async def watch_others(self) -> None:
+        """Takes in what other processes do to the project, as they do it; never ends by itself."""
+        from asteria_tui.logs.waker import Waker
+
+        waker = Waker(self.project.state_dir)
+        reader = waker.reader()
+        watching = asyncio.ensure_future(waker.watch())
+        self._journal.open()
+        try:
+            while True:
+                for event in self._journal.news():
+                    self._take(event)
+                    if isinstance(event, OperationFinished | OperationFailed):
+                        self.log_waker.wake()  # the monitor looks at once what became of server and keys
+                await reader.wait(ALIVE_EVERY if self._journal.is_waiting else None)
+        finally:
+            watching.cancel()
+            self._journal.close()
 
     def events(self) -> AsyncIterator[Event]:
         """Every event from now on, in order, until `close`; for one reader.

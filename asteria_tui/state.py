@@ -17,6 +17,7 @@ PREDICTIONS_KEPT = 50
 COMMANDS_KEPT = 200
 NOTICES_KEPT = 20
 RELOADS_KEPT = 200
+ELSEWHERE_KEPT = 100
 
 
 class OperationState(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,8 @@ class OperationState(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     lane: Lane
     started_at: float = 0.0
+    origin: str = ""
+    """Where else it runs; empty for one of this session."""
 
 
 class StageState(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     operations: tuple[OperationState, ...] = ()
     """Those that run, in the order in which they began."""
+    elsewhere: tuple[str, ...] = ()
+    """The ids of those that other processes ran or run."""
     stages: tuple[StageState, ...] = ()
     """In the order in which they began; one for each stage and model."""
     last_failure: OperationFailed | None = None
@@ -142,10 +147,13 @@ def _replace(**changes: Callable[[State, Any], object]) -> Callable[[State, Any]
 
 
 def _begin(state: State, event: events.OperationStarted) -> State:
-    begun = OperationState(id=event.operation, name=event.name, lane=event.lane, started_at=event.at)
+    begun = OperationState(
+        id=event.operation, name=event.name, lane=event.lane, started_at=event.at, origin=event.origin
+    )
     # What the workflow before said is over.
     stages = () if event.lane == "workflow" else state.stages
-    return msgspec.structs.replace(state, operations=(*state.operations, begun), stages=stages)
+    elsewhere = (*state.elsewhere, event.operation)[-ELSEWHERE_KEPT:] if event.origin else state.elsewhere
+    return msgspec.structs.replace(state, operations=(*state.operations, begun), stages=stages, elsewhere=elsewhere)
 
 
 def _finish(state: State, event: events.OperationFinished) -> State:

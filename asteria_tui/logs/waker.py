@@ -56,6 +56,11 @@ class Waker:
         self._readers.add(reader)
         return reader
 
+    def wake(self) -> None:
+        """All readers, though nothing was written."""
+        for reader in list(self._readers):
+            reader.wake()
+
     async def watch(self) -> None:
         """Never ends by itself. Where the system reports no change, as on a network share, it checks once a second."""
         from asteria_tui.logs.notify import Changes  # needs ctypes, for which no first paint waits
@@ -71,8 +76,7 @@ class Waker:
                     await changes.wait()
                     continue
                 before = now
-                for reader in list(self._readers):
-                    reader.wake()
+                self.wake()
                 await asyncio.sleep(PERIOD)
         finally:
             changes.close()

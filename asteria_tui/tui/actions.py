@@ -41,7 +41,14 @@ def _always(_: ActionContext) -> str:
 
 
 def _idle(context: ActionContext) -> str:
-    return f"{context.workflow} is still running: {context.keys['stop']} cancels it" if context.workflow else ""
+    if context.workflow:
+        return f"{context.workflow} is still running: {context.keys['stop']} cancels it"
+    return _elsewhere(context)
+
+
+def _elsewhere(context: ActionContext) -> str:
+    running = context.state.running("workflow")
+    return f"{running.name} is still running, from the {running.origin}" if running and running.origin else ""
 
 
 def _can_serve(context: ActionContext) -> str:
@@ -57,7 +64,7 @@ def _running(context: ActionContext) -> str:
 
 
 def _can_stop(context: ActionContext) -> str:
-    return "" if context.workflow else _running(context)
+    return "" if context.workflow else _elsewhere(context) or _running(context)
 
 
 def _can_scale(context: ActionContext) -> str:
@@ -71,8 +78,8 @@ def _can_send(context: ActionContext) -> str:
 
 
 def _can_change_target(context: ActionContext) -> str:
-    if context.workflow:
-        return _idle(context)
+    if is_busy := _idle(context):
+        return is_busy
     return "" if _running(context) else f"a server is running: {context.keys['stop']} stops it"
 
 

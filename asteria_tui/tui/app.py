@@ -83,9 +83,9 @@ class AsteriaApp(Host):
 
     @property
     def workflow(self) -> str:
-        """The name of the workflow that runs; empty when there is none."""
+        """The name of the workflow that runs here; empty when there is none."""
         running = self.state.running("workflow")
-        return running.name if running else ""
+        return running.name if running and not running.origin else ""
 
     @property
     def is_filled(self) -> bool:
@@ -121,6 +121,7 @@ class AsteriaApp(Host):
         self.show()
         self.run_later(self._consume())
         self.run_later(self.session.log_waker.watch())
+        self.run_later(self.session.watch_others())
         self.run_later(logs.watch_log())
         if self.up_first:
             self.do_up()

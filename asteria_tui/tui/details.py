@@ -109,6 +109,8 @@ def status_line(project: Project, context: ActionContext, width: int) -> Content
         right.append(Content(f" · {wording.uptime(server.started_at)}"))
     if context.workflow:
         right = [Content.styled(f"◌ {context.workflow}", "$accent"), Content(f" {context.keys['stop']} cancels")]
+    elif (running := state.running("workflow")) is not None and running.origin:
+        right = [Content.styled(f"◌ {running.name} from the {running.origin}", "$accent")]
     elif notice := served.notice(state, context.keys):
         room = width - len("asteria-tui") - 6
         while len(right) > 1 and len(notice) + Content.assemble(*right).cell_length > room:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -72,6 +73,36 @@ async def test_up_a_broken_handler_and_its_root_cause(folder):
         assert [*causes.older, *causes.current][-1].frame.line == 5
 
 
+async def _command(folder, *arguments: str) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, "-C", str(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    await running.wait()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_what_commands_do_beside_it_is_on_the_screen(folder):
+    async with _opened(folder) as pilot:
+        app, session = pilot.app, pilot.app.session
+        await _command(folder, "up")
+        await until_async(lambda: _pipeline(app).count("✔") == 6)
+        await until_async(lambda: session.state.is_ready and session.state.keys)
+        assert [answer.status for answer in session.state.predictions] == [200]
+
+        before = [key.expires_at for key in session.state.keys]
+        await _command(folder, "keys", "--renew", "inference")
+        await until_async(lambda: [key.expires_at for key in session.state.keys] != before)
+
+        (folder / "handler.py").write_text(HANDLER.replace("        pass", "        self.limit = {}['limit']"))
+        await _command(folder, "up")
+        await until_async(lambda: "✘ ready" in _pipeline(app))
+        assert "✔ predict" not in _pipeline(app)
+        assert session.state.failure.cause.frame.line == 5
+
+        await _command(folder, "down")
+        await until_async(lambda: session.state.server.state == "stopped")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_handler_that_is_edited_makes_the_answer_one_of_older_code(folder):
     async with _opened(folder) as pilot:
@@ -136,7 +167,7 @@ async def test_a_target_without_an_engine_fails_once_and_the_other_goes_on(folde
 
 def test_a_terminal_that_is_closed_leaves_a_whole_server(folder):
     terminal = Terminal([*COMMAND, "-C", str(folder), "--up"])
-    terminal.wait_for(b"0.25", seconds=120)
+    terminal.wait_for(b"up: done", seconds=120)
     code = terminal.close()
     assert code == 0
     record = load_record(open_project(folder))

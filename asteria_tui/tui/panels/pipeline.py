@@ -28,6 +28,9 @@ class PipelinePanel(TextPanel):
     def show(self, state: State) -> None:
         super().show(state)
         self.set_class(state.failure is not None, "-failed")
+        is_elsewhere = any(stage.operation in state.elsewhere for stage in state.stages)
+        if is_elsewhere != bool(self.border_subtitle):  # setting it paints
+            self.border_subtitle = "from the command line" if is_elsewhere else ""
 
     def text(self, state: State, width: int, height: int) -> Content:
         rows = pres.pipeline(state)

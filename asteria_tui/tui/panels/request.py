@@ -298,7 +298,8 @@ def _outcome(state: State, last: Predicted | None, notes: list[str], width: int,
         return Content.styled(f"no answer yet: {way}", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
     whose = " ".join(filter(None, (last.model, show_controls(last.sample))))
-    shown = " · ".join(["", whose, f"{last.milliseconds:.0f} ms", wording.size(last.size), *notes])
+    origin = ["from the command line"] if last.operation in state.elsewhere else []
+    shown = " · ".join(["", whose, f"{last.milliseconds:.0f} ms", wording.size(last.size), *notes, *origin])
     room = width - len(shown) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
     gap = " " * max(1, width - 3 - len(shown) - len(bars))
