@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from asteria_tui.dev.messages import MAX_LINE, AnyMessage, Hello, Refused, decode, encode
 
+PAUSE = 0.02
+"""Seconds between two reads of what nobody waits for: a worker tells of each request twice, also of those of others."""
 _SOCKET = re.compile(r"dev-(\d{1,10})\.sock")
 """As `dev/loader/worker.py` names it."""
 
@@ -30,6 +33,16 @@ class Workers:
         self._hear = hear
         self._hello = encode("hello", role=role) + first
         self._reading: dict[int, asyncio.Task[None]] = {}
+        self._is_awaited = asyncio.Event()
+
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[None]:
+        """While somebody waits for what they say, it is read at once."""
+        self._is_awaited.set()
+        try:
+            yield
+        finally:
+            self._is_awaited.clear()
 
     async def connect(self) -> None:
         """To whoever listens by now and is not connected yet; a worker says hello with its next request."""
@@ -40,32 +53,51 @@ class Workers:
         for name in names:
             found = _SOCKET.fullmatch(name)
             if found is not None and int(found[1]) not in self._reading:
-                await self._connect(int(found[1]), self.folder / name)
+                self._connect(int(found[1]), self.folder / name)
 
-    async def _connect(self, pid: int, file: Path) -> None:
+    def _connect(self, pid: int, file: Path) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.setblocking(False)
         try:
-            reader, writer = await asyncio.open_unix_connection(file, limit=MAX_LINE)
+            connection.connect(str(file))
+            connection.send(self._hello)
         except OSError:  # what a worker left that was killed
+            connection.close()
             _remove(file)
             return
-        writer.write(self._hello)
-        self._reading[pid] = asyncio.ensure_future(self._read(pid, reader, writer))
+        self._reading[pid] = asyncio.ensure_future(self._read(pid, connection))
 
-    async def _read(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                message = decode(line)
-                if isinstance(message, Hello):
-                    self.models[pid] = message.model
-                self._hear(pid, message)
-                if isinstance(message, Refused):
-                    return  # and is not asked again
-        except (OSError, ValueError):  # no message, or one without an end
-            pass
-        finally:
-            self.models.pop(pid, None)
-            writer.close()
+    async def _read(self, pid: int, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        unread = b""
+        with connection:
+            try:
+                while data := await loop.sock_recv(connection, 1 << 16):
+                    *lines, unread = (unread + data).split(b"\n")
+                    for line in lines:
+                        self._take(pid, decode(line))
+                    if len(unread) > MAX_LINE:
+                        break
+                    await self._pause()
+            except _RefusedError:
+                return  # and is not asked again
+            except (OSError, ValueError):  # gone, or it says what is no message
+                pass
+            finally:
+                self.models.pop(pid, None)
         self._reading.pop(pid, None)
+
+    def _take(self, pid: int, message: AnyMessage) -> None:
+        if isinstance(message, Hello):
+            self.models[pid] = message.model
+        self._hear(pid, message)
+        if isinstance(message, Refused):
+            raise _RefusedError
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE):
+                await self._is_awaited.wait()
 
     async def close(self) -> None:
         tasks = list(self._reading.values())
@@ -73,6 +105,10 @@ class Workers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._reading.clear()
+
+
+class _RefusedError(Exception):
+    """Somebody else listens to that worker."""
 
 
 def _remove(file: Path) -> None:

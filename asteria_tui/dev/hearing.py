@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -57,7 +57,7 @@ class Hearing:
     def __init__(
         self,
         folder: Path,
-        models: Iterable[str],
+        models: Collection[str],
         *,
         hold_for: int = 0,
         hear_held: Callable[[int, AnyMessage, dict[int, str]], None] = lambda *_: None,
@@ -67,6 +67,8 @@ class Hearing:
         self._hear_held = hear_held
         self.modules: dict[str, frozenset[Path]] = dict.fromkeys(models, frozenset())
         """The files of the project that the workers of a model have imported."""
+        self.ended: dict[str, int] = dict.fromkeys(models, 0)
+        """How many requests of a model were told to have ended."""
         self._loads: dict[int, Loaded | LoadFailed] = {}
         self._told: dict[str, Told] = {}
         self._is_told = asyncio.Event()
@@ -83,12 +85,19 @@ class Hearing:
 
     async def until_told(self, request: str) -> Told | None:
         """How that request ended; None where its worker does not say so in a moment."""
-        with contextlib.suppress(TimeoutError):
+        await self._until(lambda: request in self._told)
+        return self._told.get(request)
+
+    async def until_next(self, model: str, before: int) -> None:
+        """Until a worker of the model has told of more requests than those `before`, or a moment has passed."""
+        await self._until(lambda: self.ended[model] > before)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        with self.workers.awaited(), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TELL_TIMEOUT):
-                while request not in self._told:
+                while not holds():
                     self._is_told.clear()
                     await self._is_told.wait()
-        return self._told.get(request)
 
     async def end_late(self, limits: dict[str, int]) -> list[Late]:
         """Ends the workers that are busy with one request for longer than their model's limit, in seconds."""
@@ -124,6 +133,8 @@ class Hearing:
             self._working.pop(pid, None)  # its time stands still
         elif isinstance(message, Answered | Failed):
             self._working.pop(pid, None)
+            if model in self.ended:
+                self.ended[model] += 1
             for request in message.requests:
                 self._told[request] = Told(pid=pid, message=message)
             while len(self._told) > MAX_TOLD:

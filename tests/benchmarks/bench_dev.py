@@ -29,6 +29,7 @@ from tests.dev.running import DevRun
 REPEATS = int(os.environ.get("ASTERIA_BENCH_REPEATS", "20"))
 BY_HAND = max(1, REPEATS // 6)
 RELOADS = REPEATS * 25
+REQUESTS = REPEATS * 30
 CLIENTS = 2
 PAUSE = 0.02
 IDLE_SECONDS = 10
@@ -43,16 +44,15 @@ def main() -> None:
         for number in range(BY_HAND):
             rows[0].seconds.append(by_hand(root / f"hand{number}"))
         folder = project(root / "project", 1)
-        folder.run("up")
-        plain = latency(folder)
+        folder.run("up", "-m", "anomaly")
         for number in range(BY_HAND):
-            rows[1].seconds.append(edited(folder, number, lambda: folder.run("up")))
+            rows[1].seconds.append(edited(folder, number, lambda: folder.run("up", "-m", "anomaly")))
         for workers in (1, 4):
             folder.run("down")
             folder = project(root / f"project{workers}", workers)
-            rows += live(folder, workers, plain)
+            rows += live(folder, workers)
     print_table("from a save to the new answer, other clients sending", rows, peer="by hand")
-    for row in rows[2:]:
+    for row in (row for row in rows if row.label.startswith("dev")):
         p95 = sorted(row.seconds)[int(len(row.seconds) * 0.95)]
         print(
             f"  {row.label}: p95 {p95 * 1000:.1f} ms, {rows[0].median / row.median:.0f} x faster than by hand, "
@@ -71,15 +71,19 @@ def project(path: Path, workers: int) -> Folder:
     path.mkdir()
     for name in ("handler", "model"):
         shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    settings = (ROOT / "asteria.toml").read_text().replace("[stores]", f"workers = {workers}\n\n[stores]")
-    (path / "asteria.toml").write_text(settings)
+    settings = (ROOT / "asteria.toml").read_text()
+    model, rest = settings.split("[stores]")
+    model += f"workers = {workers}\n\n"
+    (path / "asteria.toml").write_text(f"{model}{model.replace('anomaly]', 'plain]')}[stores]{rest}")
     return Folder(path)
 
 
-def live(folder: Folder, workers: int, plain: float) -> list[Sample]:
+def live(folder: Folder, workers: int) -> list[Sample]:
     announced = Sample(f"dev, {workers} workers: told")
     first = Sample(f"dev, {workers} workers: a request at once")
-    run = DevRun(folder, "ordinary").ready()
+    usual = Sample(f"{workers} workers: a request without a save")
+    folder.run("up", "-m", "plain")
+    run = DevRun(folder, "-m", "anomaly", "ordinary").ready()
     try:
         with asking(folder):
             for number in range(REPEATS):
@@ -87,13 +91,16 @@ def live(folder: Folder, workers: int, plain: float) -> list[Sample]:
                 announced.seconds.append(event["milliseconds"] / 1000)
             for number in range(REPEATS):
                 first.seconds.append(edited(folder, number))
+            usual.seconds += latencies(folder, REPEATS)["plain"]
         if workers == 1:
-            print(f"the loader adds {(latency(folder) - plain) * 1000:.2f} ms to a request of {plain * 1000:.2f} ms")
+            seen = {model: statistics.median(times) for model, times in latencies(folder, REQUESTS).items()}
+            added = seen["anomaly"] - seen["plain"]
+            print(f"the loader adds {added * 1000:.2f} ms to a request of {seen['plain'] * 1000:.2f} ms")
             print(f"an idle dev uses {idle(run):.2f} % of a core")
             print(f"{RELOADS} reloads: the worker grew by {growth(folder, run):.1f} MiB")
     finally:
         run.end()
-    return [announced, first]
+    return [announced, first, usual]
 
 
 def edited(folder: Folder, number: int, load: Any = None) -> float:
@@ -119,14 +126,14 @@ def edit(folder: Folder, mark: str) -> None:
 
 
 @contextmanager
-def connection(folder: Folder) -> Iterator[Any]:
+def connection(folder: Folder, model: str = "anomaly") -> Iterator[Any]:
     """Asks over one connection; gives the answer's text."""
     token = json.loads((folder.path / ".asteria/server/key_file.json").read_text())["inference"]["key"]
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     http_ = http.client.HTTPConnection("127.0.0.1", folder.state["ports"]["inference"], timeout=60)
 
     def ask() -> str:
-        http_.request("POST", "/predictions/anomaly", SAMPLE, headers)
+        http_.request("POST", f"/predictions/{model}", SAMPLE, headers)
         return http_.getresponse().read().decode()
 
     try:
@@ -161,15 +168,17 @@ def asking(folder: Folder) -> Iterator[None]:
             thread.join()
 
 
-def latency(folder: Folder, requests: int = 300) -> float:
-    """Of the second half: by then Java has compiled what it needs."""
-    with connection(folder) as ask:
-        times = []
-        for _ in range(2 * requests):
-            start = time.perf_counter()
-            ask()
-            times.append(time.perf_counter() - start)
-    return statistics.median(times[requests:])
+def latencies(folder: Folder, requests: int) -> dict[str, list[float]]:
+    """Seconds of requests to the model that dev serves and to the same as an archive, in turn."""
+    found: dict[str, list[float]] = {"anomaly": [], "plain": []}
+    with connection(folder) as dev, connection(folder, "plain") as plain:
+        for number in range(2 * requests):
+            for model, ask in (("anomaly", dev), ("plain", plain)):
+                start = time.perf_counter()
+                ask()
+                if number >= requests:  # by then Java has compiled what it needs
+                    found[model].append(time.perf_counter() - start)
+    return found
 
 
 def idle(run: DevRun) -> float:
@@ -181,8 +190,8 @@ def idle(run: DevRun) -> float:
 
 
 def growth(folder: Folder, run: DevRun) -> float:
-    workers = (one for one in folder.java.children(recursive=True) if "ts/model_service" in " ".join(one.cmdline()))
-    worker = next(workers)
+    sockets = Path(folder.state["temporary"] or folder.path / ".asteria/server/tmp").glob("dev-*.sock")
+    worker = psutil.Process(int(next(sockets).stem.removeprefix("dev-")))
     run.saved(lambda: edit(folder, "before"))
     before = worker.memory_info().rss
     for number in range(RELOADS):
