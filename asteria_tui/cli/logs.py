@@ -36,6 +36,7 @@ from asteria_tui.wording import clock, duration, lines_lost
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 COLOURS = {"WARN": "33", "ERROR": "31", "FATAL": "31", "DEBUG": "2"}
 DEFAULT_LINES = 50
+NO_CAUSE = "no cause in this log: nothing failed, or a handler has closed or redirected what its traceback goes to"
 
 
 @command
@@ -225,5 +226,5 @@ def _print_causes(found: list[Cause], options: Options) -> int:
         if options.verbose and cause.traceback:
             print_value(folded(cause.traceback))
     if not found and not options.json and not options.quiet:
-        print("no cause in this log", file=sys.stderr)  # noqa: T201 narration
+        print(NO_CAUSE, file=sys.stderr)  # noqa: T201 narration
     return ExitCode.DONE

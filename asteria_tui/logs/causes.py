@@ -18,7 +18,7 @@ _FAILED_AGAIN = "Auto recovery failed again"
 # What the worker raises after it has logged the cause itself: `500 - Unknown exception` (model_service_worker.py).
 _AFTERMATH = re.compile(r"5\d\d - (?:Unknown exception|System out of memory)$")
 _DIED = "Worker died"
-_DIED_MESSAGE = "no traceback: it was killed, ran out of memory or ended itself"
+_DIED_MESSAGE = "no traceback: it was killed, ran out of memory, ended itself or closed its output"
 _JAVA = re.compile(r"^ ?(?:[\w$]+\.)+([\w$]+(?:Exception|Error))(?:: (.*))?$", re.MULTILINE)
 # An answer over max_response_size: Java closes the connection on a thread of its own, the worker dies of that.
 _TOO_LONG = re.compile(r"TooLongFrameException: ([^\t]+?)(?=\n\t|$)")

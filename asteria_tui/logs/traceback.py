@@ -38,6 +38,12 @@ _HEADINGS: tuple[tuple[str, Phase], ...] = (
     ("Failed to load model ", "load"),
     ("Load model ", "load"),
 )
+# So does a frame of TorchServe: the heading is lost where the handler has closed stdout, and logging reports to stderr.
+_FRAMES: tuple[tuple[str, str, Phase], ...] = (
+    ("model_service_worker.py", "load_model", "load"),
+    ("service.py", "predict", "inference"),
+)
+_FRAME = re.compile(r'  File "(?:.*[/\\])?ts[/\\]([\w.]+)", line \d+, in (\w+)$')
 
 
 class Block(msgspec.Struct, kw_only=True):
@@ -143,6 +149,7 @@ class Joiner:
         if open_ is not None:
             if open_.feed(line):
                 open_.block.last_at = max(at, open_.block.last_at)
+                open_.block.phase = open_.block.phase or _phase_of_frame(line)
                 if len(open_.block.lines) < _LINES:
                     open_.block.lines.append(line)
                 return
@@ -165,3 +172,8 @@ class Joiner:
 
 def _phase(heading: str) -> Phase:
     return next((phase for start, phase in _HEADINGS if heading.startswith(start)), "")
+
+
+def _phase_of_frame(line: str) -> Phase:
+    found = _FRAME.match(line)
+    return next((phase for *place, phase in _FRAMES if found and [*found.groups()] == place), "")

@@ -85,7 +85,9 @@ _BY_TYPE = {
 }
 _BY_MESSAGE = {
     "Prediction failed": ErrorRule(
-        InferenceError, "the handler raised an exception", "`asteria-tui logs --tracebacks` shows every cause"
+        InferenceError,
+        "the handler raised an exception",
+        "`asteria-tui logs --tracebacks` shows every cause, but where the handler has closed or redirected its output",
     ),
     "Worker died": ErrorRule(
         InferenceError,

@@ -37,16 +37,26 @@ class Handler:
     def handle(self, data, context):
         return data
 """
+CLOSES = """
+import sys
+class Handler:
+    def initialize(self, context):
+        sys.stdout.close()
+        raise ValueError("said to nobody")
 
+    def handle(self, data, context):
+        return data
+"""
 
 HEADLINES = {
     IMPORTS: "ModuleNotFoundError: No module named 'not_there', handler.py:2 in <module>",
     RAISES.format("KeyError('threshold')"): "KeyError: 'threshold', handler.py:4 in initialize",
     RAISES.format("RuntimeError('boom')"): "RuntimeError: boom, handler.py:4 in initialize",
+    CLOSES: "ValueError: said to nobody, handler.py:6 in initialize",
 }
 
 
-@pytest.mark.parametrize("handler", HEADLINES, ids=["import", "initialize", "RuntimeError"])
+@pytest.mark.parametrize("handler", HEADLINES, ids=["import", "initialize", "RuntimeError", "closed stdout"])
 def test_a_handler_that_does_not_start_ends_the_server_that_was_started_for_it(make_folder: MakeFolder, handler: str):
     folder = make_folder(handler=handler)
     failed = folder.run("up", "--json", code=4).one("stage_failed")

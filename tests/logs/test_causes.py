@@ -238,3 +238,35 @@ def test_a_retry_is_over_once_the_worker_has_started():
     assert [row.retry_in for row in seen.rows] == [1.0]
     seen.feed(records(json_lines(RESTARTED, start=1_795_411_295_000)))
     assert [row.retry_in for row in seen.rows] == [None]
+
+
+@pytest.mark.parametrize(
+    ("frame", "phase"),
+    [
+        ('  File "/v/site-packages/ts/model_service_worker.py", line 133, in load_model', "load"),
+        ('  File "/v/site-packages/ts/service.py", line 135, in predict', "inference"),
+        ('  File "/home/me/ts/handler.py", line 1, in predict', "start"),
+    ],
+)
+def test_a_traceback_without_its_heading_tells_by_its_frames_what_failed(frame, phase):
+    """Where the handler has closed stdout, logging writes what it could not write to stderr, in a form of its own."""
+    lines = [
+        "--- Logging error ---",
+        "Traceback (most recent call last):",
+        frame,
+        '  File "/tmp/models/0123/handler.py", line 4, in handle',
+        "ValueError: boom",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "Traceback (most recent call last):",
+        '  File "/usr/lib/python3.11/logging/__init__.py", line 1113, in emit',
+        "ValueError: I/O operation on closed file.",
+        "Call stack:",
+    ]
+    shape = {"time": 1.0, "source": "worker", "thread": "W-9000-m_1.0-stderr", "stream": "stderr", "worker": "W-9000"}
+    seen = Causes()
+    seen.feed(LogRecord(text=line, model="m", **shape) for line in lines)
+    seen.flush()
+    [cause] = seen.rows
+    assert (cause.exception, cause.message, cause.phase) == ("ValueError", "boom", phase)
