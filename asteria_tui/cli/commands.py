@@ -28,6 +28,7 @@ COMMANDS = {
     "reload": Command("operations.reload:Reload", "Serve the sources as they are now; no request is lost.", "Serve"),
     "status": Command("serving", "What runs and is it well: exit status 0 when it is, 4 when not.", "Serve"),
     "dev": Command("dev", "Serve the sources: each save is answered by the new code in a moment.", "Change"),
+    "debug": Command("debug", "Run the handler on a payload without a server, under pdb or a profiler.", "Change"),
     "release": Command("operations.held:Release", "Answer the requests that dev holds with their errors.", "Change"),
     "predict": Command("predict", "Send one payload; without any, the model's first sample.", "Ask"),
     "keys": Command("keys", "The tokens of the running server, masked unless asked.", "See"),

@@ -79,6 +79,18 @@ def make(project: Project, name: str, settings: ModelSettings, *, is_live: bool 
     return DevArchive(name=name, version=settings.version, file=file_in_store(name), folder=folder, sources=sources)
 
 
+def lay_out(project: Project, place: str, name: str, settings: ModelSettings) -> Path:
+    """Writes such a folder elsewhere below the state of the project, for one process; raises ArchiveError."""
+    if settings.archive is not None:
+        raise ArchiveError(f"{name} is a ready-made archive: there are no sources to run")
+    sources = collect(project, name, settings, is_code_checked=False)
+    try:
+        _write(project, place, sources, settings, is_live=False)
+    except OSError as error:
+        raise ArchiveError(f"cannot write {place}", detail=error.strerror or str(error)) from error
+    return project.state_dir / place
+
+
 def forget(project: Project, name: str) -> None:
     """Removes the folder and its link in the store; raises OSError."""
     link = project.primary_store / file_in_store(name)

@@ -146,6 +146,13 @@ class Worker:
         if changed or is_first:
             self._load(context, changed)
 
+    def load(self, context: Any) -> None:
+        """The sources once, for a process of their own; raises what they raise."""
+        self._prepare(context)
+        handler = import_handler(self.settings["handler"], self.settings["is_built_in"])
+        handler.initialize(context)
+        self.handler = handler
+
     def _changed(self) -> list[str]:
         settings = signature(self._settings_file)
         if settings is None or settings == self._settings_seen:
