@@ -29,6 +29,7 @@ from asteria_tui.wording import size
 ROOM = 4 * 2**20
 """Bytes for the log, the configuration and the keys of a start, which take some 100 kB."""
 JAVA_TIMEOUT = 20.0
+NO_CLASS = "asteria.NoSuchClass"
 # What TorchServe parses as a number, and ends at where it is none (docs/torchserve.md section 6, "Start failures").
 NUMBERS = frozenset(
     {
@@ -239,9 +240,10 @@ def _try_java(project: Project, options: tuple[str, ...]) -> str:
     from asteria_tui.targets.local.runtime import find_runtime
 
     java = find_runtime(project).java
+    # It must get as far as to the class: -version, -jar and the like end it before, or start another.
     try:
         tried = subprocess.run(
-            [java, *JAVA_OPTIONS, *options, "-version"],
+            [java, *JAVA_OPTIONS, *options, NO_CLASS],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -251,9 +253,9 @@ def _try_java(project: Project, options: tuple[str, ...]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TargetError(f"{java} does not run", detail=str(error)) from error
-    if tried.returncode != 0:
+    if NO_CLASS not in tried.stderr:
         raise TargetError(
-            "Java refuses its options",
+            "Java refuses its options" if tried.returncode else "Java does not start a server with its options",
             detail="\n".join((tried.stderr + tried.stdout).strip().splitlines()[:3]),
             hint="java_options under [server] in asteria.toml",
         )

@@ -84,6 +84,11 @@ def other_program() -> Iterator[tuple[str, int]]:
 
 SETTINGS = {
     "a Java option": ('[server]\njava_options = ["-Xnonsense"]\n', 3, "Unrecognized option: -Xnonsense"),
+    "a Java option that starts no server": (
+        '[server]\njava_options = ["-version"]\n',
+        3,
+        "Java does not start a server",
+    ),
     "a property": ('[server.properties]\njob_queue_size = "many"\n', 2, "job_queue_size must be an integer"),
     "missing weights": ('[models.other]\nhandler = "handler.py"\nserialized_file = "w.pt"\n', 1, "w.pt does not exist"),
 }
