@@ -71,6 +71,8 @@ class Model(Record, frozen=True, kw_only=True):
     min_workers: int = 0
     max_workers: int = 0
     batch_size: int = 1
+    max_batch_delay: int = 0
+    """Milliseconds that a request waits for others of its batch."""
     pending_requests: int = 0
     queue_capacity: int | None = None
     archive: str | None = None

@@ -56,6 +56,7 @@ class FakeModel:
             "minWorkers": self.workers,
             "maxWorkers": self.workers,
             "batchSize": int(self.parameters.get("batch_size", 1)),
+            "maxBatchDelay": int(self.parameters.get("max_batch_delay", 100)),
             "workers": workers,
             "jobQueueStatus": {"remainingCapacity": self.queue_capacity, "pendingRequests": self.pending},
         }

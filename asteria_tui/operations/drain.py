@@ -19,7 +19,7 @@ MAX_DRAIN = 30.0
 """Seconds that requests in flight are waited for."""
 POLL = 0.1
 QUIET = 0.25
-"""Seconds without a new request after which none is between the queue and a worker, beside the model's batch delay."""
+"""Seconds without a new request after which none is between the queue and a worker, where it waits for no others."""
 MAX_WAIT_FOR_GAP = 3.0
 """Seconds that a gap between requests is waited for, where new ones go on coming."""
 LOSSLESS = "none is lost where version in asteria.toml changes: both are served then until the old one is idle"
@@ -32,7 +32,6 @@ async def drain(
     stage: Stage,
     *,
     takes_new: bool,
-    batch_delay: float = 0.0,
     has_log: bool = True,
     hint: str = LOSSLESS,
 ) -> None:
@@ -44,7 +43,7 @@ async def drain(
     emit = server.context.emit
     which = f"{name} {', '.join(versions)}"
     begun = time.monotonic()
-    reported = 0.0
+    reported, requests = 0.0, 0
     in_flight = InFlight(server.context.project.logs_dir) if has_log else None
     first: int | None = None
     while (waited := time.monotonic() - begun) < MAX_DRAIN:
@@ -54,9 +53,10 @@ async def drain(
         requests, answered, arrived_at = _seen(name, found, in_flight)
         first = requests + answered if first is None else first
         silent = time.time() - arrived_at if takes_new else waited
-        if not requests and silent >= QUIET + batch_delay:
+        if not requests and silent >= QUIET + _batch_delay(found):
             return
-        if takes_new and waited >= MAX_WAIT_FOR_GAP and answered >= first:
+        is_coming = requests > 0 or silent < waited
+        if takes_new and is_coming and waited >= MAX_WAIT_FOR_GAP and answered >= first:
             emit(WarningRaised(text=f"requests to {which} go on coming, and some are lost", hint=hint))
             return
         if waited - reported >= 1:
@@ -64,13 +64,19 @@ async def drain(
             text = f"waiting for requests to {which}"
             emit(StageProgressed(stage=stage, model=name, text=text, done=waited, total=MAX_DRAIN, unit="s"))
         await asyncio.sleep(POLL)
-    emit(WarningRaised(text=f"requests to {which} were still worked on after {MAX_DRAIN:.0f} s"))
+    if requests:
+        emit(WarningRaised(text=f"requests to {which} were still worked on after {MAX_DRAIN:.0f} s"))
 
 
 async def versions_of(server: ServerConnection, name: str) -> list[Model]:
     with contextlib.suppress(ServerError):
         return await server.client.describe(name)
     return []
+
+
+def _batch_delay(versions: list[Model]) -> float:
+    """Seconds that a request may wait for others, in no queue and at no worker."""
+    return max((one.max_batch_delay / 1000 for one in versions if one.batch_size > 1), default=0.0)
 
 
 def _seen(name: str, versions: list[Model], in_flight: InFlight | None) -> tuple[int, int, float]:

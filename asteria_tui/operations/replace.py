@@ -105,7 +105,6 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
             self.old,
             during,
             takes_new=not self.is_beside,
-            batch_delay=self.before.parameters.get("maxBatchDelay", 0) / 1000 if self.before else 0.0,
             has_log=self.is_recorded,
         )
 

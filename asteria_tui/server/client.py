@@ -317,6 +317,7 @@ def _model(item: Description) -> Model:
         min_workers=item.min_workers,
         max_workers=item.max_workers,
         batch_size=item.batch_size,
+        max_batch_delay=item.max_batch_delay,
         pending_requests=queue.pending_requests if queue else 0,
         queue_capacity=queue.remaining_capacity if queue else None,
         archive=item.model_url,

@@ -53,6 +53,7 @@ class Description(msgspec.Struct, frozen=True, rename="camel"):
     min_workers: Number = 0
     max_workers: Number = 0
     batch_size: Number = 1
+    max_batch_delay: Number = 0
     workers: tuple[WorkerDescription, ...] = ()
     job_queue_status: QueueStatus | None = None
 

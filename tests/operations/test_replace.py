@@ -400,6 +400,18 @@ async def test_requests_that_go_on_coming_are_told_from_those_that_were_there(se
     assert "version in asteria.toml" in served.one(WarningRaised).hint
 
 
+@pytest.mark.parametrize("operation", [Up(), Restart()], ids=["up", "restart"])
+async def test_a_request_that_waits_for_its_batch_is_waited_for_and_not_told_as_new_ones(
+    served, operation, monkeypatch
+):
+    monkeypatch.setattr(drain, "MAX_WAIT_FOR_GAP", 0.0)
+    model = served.server.named("echo")
+    model.parameters |= {"batch_size": "2", "max_batch_delay": "400"}
+    served.server.log("pool-3-thread-1", "TS_METRICS", "ts_inference_requests_total.Count:1.0|#model_name:echo,x:y|")
+    await served.run(operation)
+    assert not served.all(WarningRaised)
+
+
 async def test_what_has_proven_itself_is_kept(served):
     sha256 = load_record(served.project).models["echo"].sha256
     assert kept.is_kept(served.project, "echo", sha256)
