@@ -100,6 +100,7 @@ def live(folder: Folder, workers: int) -> list[Sample]:
             print(f"{RELOADS} reloads: the worker grew by {growth(folder, run):.1f} MiB")
     finally:
         run.end()
+        folder.run("down")
     return [announced, first, usual]
 
 
