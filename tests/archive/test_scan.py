@@ -7,7 +7,7 @@ import pickle
 import zipfile
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
 from asteria_tui.archive import budget
@@ -161,6 +161,7 @@ def test_no_archive_at_all(tmp_path):
         scan(path)
 
 
+@seed(11)
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),

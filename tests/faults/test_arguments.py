@@ -10,9 +10,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 
 from asteria_tui.cli.main import _guarded
 from asteria_tui.discovery import discover
+from asteria_tui.errors import ExitCode
 from tests.conftest import COMMAND, Folder, MakeFolder
 
 LONG = "x" * 100_000
@@ -96,6 +99,72 @@ def test_whatever_is_given_there_is_a_sentence(call, arguments):
     assert code in {1, 2, 4}, said[:500]
     assert said.strip()
     assert len(said) < 4000
+
+
+# Nothing that starts a server, waits for one, or goes on without end.
+COMMANDS = [
+    "status",
+    "predict",
+    "inspect",
+    "logs",
+    "stores",
+    "keys",
+    "models",
+    "package",
+    "export",
+    "image",
+    "nonsense",
+]
+WORDS = st.sampled_from(
+    [
+        *(
+            "--json",
+            "-q",
+            "-v",
+            "--help",
+            "--",
+            "-",
+            "--all",
+            "--model",
+            "-m",
+            "-d",
+            "-n",
+            "--since",
+            "--run",
+            "--grep",
+        ),
+        *("--level", "--source", "--request", "--content-type", "--target", "-C", "--tracebacks", "--model=", "-m=x"),
+        *(
+            "list",
+            "show",
+            "scale",
+            "compose",
+            "echo",
+            "first",
+            "handler.py",
+            "local",
+            "docker",
+            ".",
+            "..",
+            "/",
+            "~",
+            "",
+        ),
+        *("0", "-1", "1e9", "nan", "5m", "9" * 400, "x" * 400, "{", "[]", '"', "@", "@first", "@/dev/null", "a\nb"),
+        *("\x1b[31m", "\u202e", "\ud800", "%s", "$HOME", "`id`", "*", "(", "[a-"),
+    ]
+)
+
+
+@seed(11)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.sampled_from(COMMANDS), st.lists(WORDS, max_size=5))
+def test_any_arguments_end_in_a_status_and_a_sentence(call, command, words):
+    code, said = call(command, *words)
+    assert code in set(ExitCode)
+    assert code == ExitCode.DONE or said.strip()
+    assert len(said) < 8000
+    assert not {"\x1b", "\u202e"} & set(said)
 
 
 def test_the_first_model_is_only_meant_where_none_is_named(call):

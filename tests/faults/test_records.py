@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,12 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import example, given, seed, settings
+from hypothesis import strategies as st
 
 from asteria_tui.errors import ConfigError, ExitCode, TokenError
+from asteria_tui.events import encode
+from asteria_tui.logs.history import RUN as RUN_PATTERN
 from asteria_tui.logs.history import prune, runs, start_run
 from asteria_tui.operations.down import Down
 from asteria_tui.operations.keys import ShowKeys
@@ -23,7 +28,7 @@ from asteria_tui.operations.package import Package
 from asteria_tui.operations.status import Status
 from asteria_tui.projects import open_project
 from asteria_tui.targets.local.temporary import MARK_FILE
-from asteria_tui.targets.record import load_record
+from asteria_tui.targets.record import damage, load_record
 from tests.faults.stand_in import StandIn, alive, ignore, run
 
 # A server outlives the command that started it, and here that is us.
@@ -272,3 +277,56 @@ async def test_a_copied_folder_leaves_the_server_of_the_other_alone(stand_in: St
     assert await copy.find() is None
     assert not await copy.stop(ignore)
     assert await original.find() == record
+
+
+VALID = json.dumps(
+    {"target": "local", "process": DEAD, "started_at": 1.0, "ports": PORTS, "mark": MARK, "run": RUN, "was_open": True}
+    | {"temporary": "/nowhere/asteria", "models": {"echo": {"version": "1.0", "sha256": "0" * 64, "file": "e.mar"}}}
+).encode()
+PIECES = st.sampled_from(
+    [
+        *(
+            b"",
+            b"-1",
+            b"0",
+            b"1e999",
+            b"9" * 5000,
+            b"null",
+            b"true",
+            b"[]",
+            b"{}",
+            b'""',
+            b'"',
+            b",",
+            b":",
+            b"[" * 2000,
+        ),
+        *(b"\xff", b"\x00", b'"docker"', b'"../.."', b'"/etc"', b'"\\ud800"', b'"\\u202e"', b'"target"', b'"pid"'),
+    ]
+)
+
+
+@seed(11)
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.integers(0, len(VALID)), st.integers(0, 40), PIECES), min_size=1, max_size=4))
+@example([(VALID.index(b"2147483647"), 10, b"-1")])
+@example([(VALID.index(b"2147483647"), 10, b"0")])
+@example([(VALID.index(RUN.encode()) - 1, len(RUN) + 2, b'"../.."')])
+def test_a_mutated_record_is_a_sound_one_or_damaged(tmp_path_factory: pytest.TempPathFactory, changes):
+    root = tmp_path_factory.getbasetemp() / "mutated-records"
+    (root / ".asteria/server").mkdir(parents=True, exist_ok=True)
+    (root / "asteria.toml").write_text('[models.echo]\nhandler = "handler.py"\n')
+    content = VALID
+    for at, removed, piece in changes:
+        content = content[:at] + piece + content[at + removed :]
+    (root / ".asteria/server/state.json").write_bytes(content)
+    project = open_project(root)
+    record = load_record(project)
+    assert (record is None) == bool(damage(project))
+    if record is None:
+        return
+    assert len(damage(project)) < 1000
+    assert not record.run or re.match(RUN_PATTERN, record.run)
+    assert record.process is None or (record.process.pid >= 1 and record.process.find() is None)
+    assert all(0 <= port <= 65535 for port in record.ports.items().values())
+    encode(record)
