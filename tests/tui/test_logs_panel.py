@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from textual.geometry import Region
 from textual.selection import Offset, Selection
+from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input
 
+from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_line import GLYPH_AT
 from tests.tui.conftest import NOW, RECORD, RUNNING, settle, write_log
 
@@ -442,3 +445,43 @@ async def test_the_head_of_an_unfolded_traceback_is_copied_whole(opened, session
         row = view.cursor
         text, _ = view.get_selection(Selection(Offset(GLYPH_AT + 2, row), Offset(GLYPH_AT + 6, row)))
         assert text.endswith("Traceback (most recent call last):")
+
+
+def _backgrounds(view, y: int) -> dict[str, object]:
+    """The background of each piece of text on a line of the log, as it is rendered."""
+    view.render_lines(Region(0, 0, *view.size))
+    return {segment.text.strip(): segment.style.bgcolor for segment in view.render_line(y) if segment.text.strip()}
+
+
+THEMES = ["asteria", "asteria-light", *BUILTIN_THEMES]
+SOME = ("asteria", "asteria-light", "textual-dark", "nord", "solarized-light", "ansi-dark")
+
+
+async def test_cursor_and_match_are_seen_in_every_theme(opened, session):
+    write_log(session.project, 12)
+    async with opened() as pilot:
+        await pilot.press("3", "up")
+        logs = pilot.app.workbench.logs
+        logs.set_find("request")
+        await settle(pilot)
+        view = logs.view
+        cursor = view.cursor - round(view.scroll_y)
+        for theme in THEMES:
+            pilot.app.theme = theme
+            await pilot.pause()
+            here, there = _backgrounds(view, cursor), _backgrounds(view, cursor - 1)
+            told = (there["INFO"], there["request"], next(iter(here.values())), here["request"])
+            assert len({str(colour) for colour in told}) == len(told), theme
+
+
+async def test_a_link_under_the_mouse_is_seen(opened):
+    async with opened() as pilot:
+        link = pilot.app.workbench.query_one("#chips Link", Link)
+        for theme in SOME:
+            pilot.app.theme = theme
+            await pilot.hover("#status")
+            await pilot.pause()
+            before = link.rich_style
+            await pilot.hover("#chips Link")
+            await pilot.pause()
+            assert link.rich_style.bgcolor != before.bgcolor or link.rich_style.underline, theme

@@ -27,6 +27,7 @@ MAX_SELECTED = 20_000
 class LogView(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "log--time", "log--origin", "log--info", "log--debug", "log--warn", "log--error", "log--cursor", "log--match",
+        "log--current",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", show=False),
@@ -338,7 +339,7 @@ class LogView(ScrollView, can_focus=True):
             # Most are of this level: what is written matters more.
             Segment(level_name, base + self._style("origin" if level == "info" else level)),
             Segment(origin + mark, base + self._style("origin")),
-            *self._marked(text, base + self._style("error" if is_traceback else level)),
+            *self._marked(row, text, base + self._style("error" if is_traceback else level)),
             Segment(count, base + self._style("time")),
         ]
         selection = self.text_selection
@@ -359,10 +360,12 @@ class LogView(ScrollView, can_focus=True):
         before, chosen, after = strip.divide([start, end, strip.cell_length])
         return Strip.join([before, Strip(Segment.apply_style(chosen, post_style=style)), after])
 
-    def _marked(self, text: str, style: Style) -> list[Segment]:
+    def _marked(self, row: int, text: str, style: Style) -> list[Segment]:
+        """What is searched for, that of the row that one has come to in a colour of its own."""
+        mark = style + self._style("current" if self.is_finding and row == self.cursor else "match")
         segments, at = [], 0
         for start, end in spans(self.pattern, text) if self.pattern else ():
-            segments += [Segment(text[at:start], style), Segment(text[start:end], style + self._style("match"))]
+            segments += [Segment(text[at:start], style), Segment(text[start:end], mark)]
             at = end
         return [*segments, Segment(text[at:], style)]
 
@@ -382,7 +385,7 @@ class LogView(ScrollView, can_focus=True):
         if found is None:
             # Whole, so that transparent colours are mixed with the background; then without the background.
             whole = self.get_component_rich_style(f"log--{name}")
-            background = whole.bgcolor if name in {"cursor", "match"} else None
+            background = whole.bgcolor if name in {"cursor", "match", "current"} else None
             found = Style(color=whole.color if name != "cursor" else None, bgcolor=background, bold=whole.bold)
             self._styles[name] = found
         return found
