@@ -152,6 +152,10 @@ class LogRows:
         before = len(self) - count - after
         return Change(before=before, after=after, is_folded=self._has_folded, is_new=is_new)
 
+    def reaches(self, at: float) -> bool:
+        """Whether the part that was searched begins before that time."""
+        return bool(len(self)) and (self.record(0).time or at) < at
+
     def row_at(self, at: float) -> int:
         """The first row at or after a time, in seconds since the epoch."""
         return min(bisect_left(range(len(self)), at, key=lambda row: self.record(row).time or 0.0), len(self) - 1)

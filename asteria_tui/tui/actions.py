@@ -142,6 +142,13 @@ PANELS = (
 """In the order of their numbers."""
 
 
+INSIDE: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "body": (("send_now", "send"), ("back", "done")),
+    "search-text": (("back", "done"),),
+}
+"""The keys that work while one types, with their labels, by the id of the widget that takes them all."""
+
+
 def number_of(panel: str) -> int:
     return 1 + [entry.name for entry in PANELS].index(panel)
 

@@ -191,7 +191,7 @@ class AsteriaApp(Host):
             why_not = action.why_not(context)
             refusal = f" Not now: {why_not}." if why_not else ""
             help_ = f"{keys_of(action, self.settings.keys)}  {action.help}{refusal}"
-            title = f"{action.label} ({action.id})" if action.label != action.id else action.label
+            title = f"{action.group} · {action.label}"
             yield SystemCommand(title, help_, lambda id_=action.id: self.call_later(self.action_act, id_))
         yield from (command for command in super().get_system_commands(screen) if command.title == "Theme")
 

@@ -21,22 +21,25 @@ KEYS_WIDTH = 18
 Part = Content | str | tuple[str, str]
 
 
-def failure_text(failure: Failure) -> Content:
-    hint = (f"\n\n→ {failure.hint}", "$accent") if failure.hint else ""
+def failure_text(failure: Failure, advice: str) -> Content:
+    hint = (f"\n\n→ {advice}", "$accent") if advice else ""
     return Content.assemble((failure.title, "$text-error"), "\n\n", failure.detail, hint)
 
 
-def cause_text(cause: Cause, advice: str, around: Sequence[LogRecord]) -> Content:
-    """Headline, what to do, the traceback with the framework's frames folded, the log around it."""
+def cause_text(cause: Cause, advice: str, around: Sequence[LogRecord], place: int) -> Content:
+    """Headline, what to do, the traceback with the framework's frames folded, the log around it with its place."""
     from asteria_tui.logs.cause import folded
 
     parts: list[Part] = [(cause.headline, "$text-error"), "\n"]
     if advice:
         parts += [(f"→ {advice}", "$accent"), "\n"]
     parts += ["\n", folded(cause.traceback) or "no traceback", "\n\n", ("the log around it", "bold"), "\n"]
-    for record in around:
+    for number, record in enumerate(around):
         at = wording.clock(record.time) if record.time is not None else ""
         style = "$text-error" if record.level == "ERROR" else "$foreground 60%"
+        if number == place:
+            style = "bold $text-error"
+        parts.append(("▸ " if number == place else "  ", "$text-error"))
         first = record.text.partition("\n")[0]
         parts.append((f"{at:<12} {record.level:<5} {record.worker or record.source:<7} {first}\n", style))
     return Content.assemble(*parts)

@@ -14,6 +14,7 @@ from asteria_tui.tui.actions import ACTIONS, KeyNames
 
 STAGES = ("package", "store", "start", "ready", "keys", "predict")
 ANSWER_WIDTH = 40
+_SOURCE = re.compile(r"(?P<file>[^\s:]+\.py):(?P<line>\d{1,7}): ")
 _COMMAND = re.compile(r"`asteria-tui ([^`]+)`")
 _KEYS_OF_COMMANDS = {action.command: action.id for action in reversed(ACTIONS) if action.command}
 
@@ -49,6 +50,7 @@ def pipeline(state: State) -> list[Row]:
     several = len({stage.model for stage in state.stages if stage.model} | state.sources.keys()) > 1
     failed = _failure_without_row(state, with_model=several)
     is_past = False
+    ran |= {key: _timed(state, stage) for key, stage in ran.items() if stage.stage == "predict"}
     rows = [_row(stage, with_model=several) for stage in ran.values() if stage.stage not in STAGES]
     if failed is not None and failed.name not in STAGES:
         rows.append(failed)
@@ -87,6 +89,15 @@ def _found(state: State) -> dict[str, str]:
     if last and last.is_good and server.started_at and not state.is_past(last):
         found["predict"] = wording.short(last.body, ANSWER_WIDTH)
     return found
+
+
+def _timed(state: State, stage: StageState) -> StageState:
+    """One figure for one call: that of the answer, without the search for the cause of a failure."""
+    mine = (stage.operation, stage.model)
+    answer = next((one for one in reversed(state.predictions) if (one.operation, one.model) == mine), None)
+    if answer is None or stage.status == "running":
+        return stage
+    return msgspec.structs.replace(stage, seconds=answer.milliseconds / 1000)
 
 
 def _row(stage: StageState, *, with_model: bool) -> Row:
@@ -130,11 +141,19 @@ def headline(failure: Failure) -> str:
     return ": ".join(filter(None, (cause.exception, " ".join(cause.message.split()))))
 
 
+def source(failure: Failure) -> tuple[str, int] | None:
+    """The file and line to look at: of the cause, else of an error that names them, as one of syntax does."""
+    frame = failure.cause.frame if failure.cause else None
+    if frame is not None:
+        return (frame.file, frame.line) if frame.is_project else None
+    found = _SOURCE.match(failure.detail)
+    return (found["file"], int(found["line"])) if found else None
+
+
 def advice(failure: Failure, keys: KeyNames) -> str:
     """What to do next, with the key of this screen where there is one."""
-    frame = failure.cause.frame if failure.cause else None
-    if frame and frame.is_project:
-        return f"fix line {frame.line}, then press {keys['up']}"
+    if (place := source(failure)) is not None:
+        return f"fix line {place[1]}, then press {keys['up']}"
     return for_screen(failure.hint, keys)
 
 

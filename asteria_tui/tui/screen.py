@@ -22,7 +22,7 @@ from asteria_tui.events import Cause
 from asteria_tui.state import Failure, State
 from asteria_tui.tui import details
 from asteria_tui.tui import presentation as pres
-from asteria_tui.tui.actions import PANELS, ActionContext, PanelEntry, bindings
+from asteria_tui.tui.actions import INSIDE, PANELS, ActionContext, PanelEntry, bindings
 from asteria_tui.tui.borders import MEDIUM, TALL, WIDE, MovableBorders
 from asteria_tui.tui.host import Host
 from asteria_tui.tui.panels.panel import Panel, Waiting
@@ -122,13 +122,15 @@ class Workbench(MovableBorders):
         line = details.status_line(self.app.session.project, context, self.size.width - 2)
         if not (isinstance(status.content, Content) and line.is_same(status.content)):
             status.update(line, layout=False)
-        self.query_one(Footer).show(self.current, context)
+        inside = INSIDE.get(self.focused.id or "", ()) if self.focused is not None else ()
+        self.query_one(Footer).show(self.current, context, inside)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         panel = next((widget for widget in event.widget.ancestors_with_self if isinstance(widget, Panel)), None)
         if panel is None or panel.id is None:
             return
         self._make_current(panel.id)
+        self.query_one(Footer).show(self.current, self.app.action_context, INSIDE.get(event.widget.id or "", ()))
 
     def _make_current(self, name: str) -> None:
         """The panel that has the focus, and that is shown where there is room for one only."""
@@ -201,11 +203,14 @@ class Workbench(MovableBorders):
         if failure.cause is not None:
             self.open_cause(failure.cause, pres.advice(failure, self.app.key_names))
         else:
-            self._read(f"{pres.place(failure)} failed", details.failure_text(failure))
+            advice = pres.advice(failure, self.app.key_names)
+            place = pres.source(failure)
+            source = place if place and self.app.session.project.path(place[0]).is_file() else None
+            self._read(f"{pres.place(failure)} failed", details.failure_text(failure, advice), source=source)
 
     def open_cause(self, cause: Cause, advice: str = "") -> None:
         """The traceback whole, and the log around it."""
-        text = details.cause_text(cause, advice, self.logs.around(cause.last_at, AROUND))
+        text = details.cause_text(cause, advice, *self.logs.around(cause, AROUND))
         frame = cause.frame
         source = (frame.file, frame.line) if frame and frame.is_project else None
         self._read("Root cause", text, f"{cause.headline}\n{cause.traceback}", source)
@@ -233,6 +238,9 @@ class Workbench(MovableBorders):
     def on_server_panel_log_asked(self, event: ServerPanel.LogAsked) -> None:
         self.logs.set_filter(model=event.model, worker=event.worker)
         self.do_panel("logs")
+
+    def on_request_panel_cause_opened(self, event: RequestPanel.CauseOpened) -> None:
+        self.open_cause(event.cause)
 
     def on_causes_list_opened(self, event: CausesList.Opened) -> None:
         self.open_cause(event.cause)

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from asteria_tui import wording
 from asteria_tui.errors import ConfigError, TargetError
-from asteria_tui.events import LogRecord
+from asteria_tui.events import Cause, LogRecord
 from asteria_tui.logs.filter import DEFAULT
 from asteria_tui.logs.history import shown_log
 from asteria_tui.logs.rows import PAUSE, Change, LogRows
@@ -38,6 +38,8 @@ CAUSES_EVERY = 1.0
 """Seconds between two readings of the causes; they are read by a thread."""
 SETTLED_AFTER = 3.0
 """Seconds without a change after which nothing is left to do: counts are painted, tracebacks and deaths complete."""
+AROUND_WITHIN = 0.3
+"""Seconds that the log behind a filter is searched for a traceback; what is recent is found in a few milliseconds."""
 LEVELS = ("", "info", "warn", "error")
 
 
@@ -194,16 +196,20 @@ class LogsPanel(Panel):
         text = " · ".join(parts)
         if text != self.border_subtitle and time.monotonic() - self._stated_at >= every:
             self.border_subtitle, self._stated_at = text, time.monotonic()
-        is_empty = not self.shows_causes and not len(self.rows or ())
+        is_empty = not (self.causes != KnownCauses() if self.shows_causes else len(self.rows or ()))
         self.set_class(is_empty, "-empty")
-        if is_empty:
-            keys = self.app.key_names
-            text = f"no log yet: {keys['up']} starts the server"
-            if self.rows is not None and self.rows.lines:
-                is_searched = self.rows.is_complete
-                text = f"nothing matches the filter: {keys['back']} clears it" if is_searched else "searching…"
-            if str(self._empty.content) != text:
-                self._empty.update(text, layout=False)
+        if is_empty and str(self._empty.content) != self._empty_text:
+            self._empty.update(self._empty_text, layout=False)
+
+    @property
+    def _empty_text(self) -> str:
+        """Why there is nothing, and the key that helps."""
+        keys = self.app.key_names
+        if self.rows is None or not self.rows.lines:
+            return f"no log yet: {keys['up']} starts the server"
+        if self.shows_causes:
+            return f"no traceback in this log: {keys['causes']} shows the log"
+        return f"nothing matches the filter: {keys['back']} clears it" if self.rows.is_complete else "searching…"
 
     @property
     def _found_text(self) -> str:
@@ -364,17 +370,38 @@ class LogsPanel(Panel):
     def take_focus(self) -> None:
         (self.query_one(CausesList) if self.shows_causes else self.view).focus()
 
-    def around(self, at: float, count: int = 12) -> list[LogRecord]:
-        """The records around a time; the cursor goes to the first one at or after it."""
-        rows = self.rows
-        if rows is None or not len(rows):
-            return []
-        row = rows.row_at(at)
-        self.view.go_to(row)
-        return [rows.record(number) for number in range(max(0, row - count), min(len(rows), row + count))]
+    def around(self, cause: Cause, count: int = 12) -> tuple[list[LogRecord], int]:
+        """The records around a traceback, whatever the filter hides, and its place among them.
+
+        The cursor goes to the first one at or after it.
+        """
+        if self.rows is None:
+            return [], 0
+        if len(self.rows):
+            self.view.go_to(self.rows.row_at(cause.last_at))
+        if self.filter == DEFAULT:
+            return around(self.rows, cause, count)
+        rows = LogRows(self.rows.path, DEFAULT, self._known)
+        until = time.monotonic() + AROUND_WITHIN
+        while not rows.is_complete and not rows.reaches(cause.last_at) and time.monotonic() < until:
+            rows.refresh()
+        found = around(rows, cause, count)
+        rows.close()
+        return found
 
     def on_log_view_follow_changed(self, _: LogView.FollowChanged) -> None:
         self._show_state()
+
+
+def around(rows: LogRows, cause: Cause, count: int) -> tuple[list[LogRecord], int]:
+    if not len(rows):
+        return [], 0
+    row = rows.row_at(cause.last_at)
+    # What is folded has the time of its head.
+    near = range(row, max(-1, row - count), -1)
+    place = next((number for number in near if cause.exception in rows.full_record(number).text), row)
+    first = max(0, place - count)
+    return [rows.record(number) for number in range(first, min(len(rows), place + count))], place - first
 
 
 def _following(now: str | None, choices: tuple[str, ...]) -> str | None:

@@ -32,6 +32,10 @@ class PipelinePanel(TextPanel):
         if is_elsewhere != bool(self.border_subtitle):  # setting it paints
             self.border_subtitle = "from the command line" if is_elsewhere else ""
 
+    async def on_click(self) -> None:
+        if self._state.failure is not None:
+            await self.app.run_action("act('details')")
+
     def text(self, state: State, width: int, height: int) -> Content:
         rows = pres.pipeline(state)
         if height <= 1:

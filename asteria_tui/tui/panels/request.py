@@ -10,20 +10,21 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.events import Resize
+from textual.events import Click, Resize
+from textual.message import Message
 from textual.widgets import Select, Static, TextArea
 
 from asteria_tui import wording
 from asteria_tui.bounds import read_small
 from asteria_tui.errors import ConfigError
-from asteria_tui.events import Predicted
+from asteria_tui.events import Cause, Predicted
 from asteria_tui.inference.path import prediction_path
 from asteria_tui.inference.payload import JSON_TYPE, MAX_BYTES, Payload, checked, from_file, sample_files, type_of
 from asteria_tui.inference.snippet import Request
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Session
 from asteria_tui.state import State
-from asteria_tui.tui.actions import KeyNames, bindings
+from asteria_tui.tui.actions import KeyNames, binding_of, bindings
 from asteria_tui.tui.details import answer_parts
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.json_editor import MAX_CHARACTERS, Draft, JsonEditor
@@ -45,7 +46,14 @@ class RequestPanel(Panel):
         "from inside the editor). Sending never moves the focus. {copy} copies the answer, or the request as curl, "
         "PowerShell or Python, with the token as an environment variable."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("request")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("request"), binding_of("details", "open_cause")]
+
+    class CauseOpened(Message):
+        """All of why the answer is no good is to be shown."""
+
+        def __init__(self, cause: Cause) -> None:
+            super().__init__()
+            self.cause = cause
 
     def __init__(self, session: Session, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(session, id=id, classes=classes)
@@ -273,6 +281,14 @@ class RequestPanel(Panel):
         else:
             self.query_one(Select).value = following
 
+    def action_open_cause(self) -> None:
+        if self._answer is not None and self._answer.cause is not None:
+            self.post_message(self.CauseOpened(self._answer.cause))
+
+    def on_click(self, event: Click) -> None:
+        if event.widget is not None and self.query_one("#answered") in event.widget.ancestors:
+            self.action_open_cause()
+
     def do_edit_payload(self) -> None:
         self.query_one(JsonEditor).focus()
 
@@ -299,7 +315,9 @@ def _outcome(state: State, last: Predicted | None, notes: list[str], width: int,
     style = "$text-success" if last.is_good else "$text-error"
     whose = " ".join(filter(None, (last.model, show_controls(last.sample))))
     origin = ["from the command line"] if last.operation in state.elsewhere else []
-    shown = " · ".join(["", whose, f"{last.milliseconds:.0f} ms", wording.size(last.size), *notes, *origin])
+    shown = " · ".join(
+        ["", whose, wording.duration(last.milliseconds / 1000), wording.size(last.size), *notes, *origin]
+    )
     room = width - len(shown) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
     gap = " " * max(1, width - 3 - len(shown) - len(bars))

@@ -23,6 +23,11 @@ from asteria_tui.tui.widgets.text import Text
 Result = TypeVar("Result")
 
 
+AROUND_TEXT = 5
+"""Columns of border, padding and scroll bar."""
+MIN_WIDTH = 30
+
+
 class Choice(msgspec.Struct, frozen=True):
     id: str
     key: str
@@ -110,12 +115,26 @@ class Reader(Dialog[str]):
     @staticmethod
     def room(size: Size) -> int:
         """Columns of its text on a screen of that size: 90 % (panels.tcss) without border, padding, scroll bar."""
-        return size.width * 9 // 10 - 5
+        return size.width * 9 // 10 - AROUND_TEXT
 
     def on_mount(self) -> None:
         body = self.query_one(Text)
         body.show(self.text)
         body.focus()
+        self._fit()
+
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        """As large as its text, where there is room for that."""
+        dialog = self.query_one(".dialog")
+        lines = self.text.split("\n", allow_blank=True)
+        wanted = max(MIN_WIDTH, len(str(dialog.border_subtitle)) + 2, *(line.cell_length for line in lines))
+        width = min(wanted, self.room(self.size))
+        height = sum(max(1, len(line.wrap(width))) for line in lines)
+        dialog.styles.width = width + AROUND_TEXT
+        dialog.styles.height = min(height + 2, self.size.height * 9 // 10)
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.plain)

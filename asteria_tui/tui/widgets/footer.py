@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 from textual.events import Click, MouseMove
 from textual.widget import Widget
@@ -20,13 +22,14 @@ class Footer(Widget):
         super().__init__(id=id)
         self.keys = keys
         self._shown: tuple[tuple[str, str], ...] = ()
+        self._labels: dict[str, str] = {}
 
-    def show(self, panel: str, context: ActionContext) -> None:
-        shown = tuple(
-            (id_, BY_ID[id_].why_not(context)) for id_ in next(entry.footer for entry in PANELS if entry.name == panel)
-        )
+    def show(self, panel: str, context: ActionContext, inside: Sequence[tuple[str, str]] = ()) -> None:
+        """`inside` are the actions that work where one types, with their labels: those of the panel do not."""
+        ids = tuple(id_ for id_, _ in inside) or next(entry.footer for entry in PANELS if entry.name == panel)
+        shown = tuple((id_, BY_ID[id_].why_not(context)) for id_ in ids)
         if shown != self._shown:
-            self._shown = shown
+            self._shown, self._labels = shown, dict(inside)
             self.refresh()
 
     def render(self) -> Content:
@@ -48,7 +51,7 @@ class Footer(Widget):
         self.tooltip = (found[1] or BY_ID[found[0]].help) if found is not None else None
 
     def _text(self, id_: str) -> tuple[str, str]:
-        return self.keys[id_], BY_ID[id_].label
+        return self.keys[id_], self._labels.get(id_, BY_ID[id_].label)
 
     def _cells(self, id_: str) -> int:
         key, label = self._text(id_)

@@ -53,7 +53,7 @@ class SearchBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(id="search-kind")
-        yield Input(compact=True, select_on_focus=False)
+        yield Input(id="search-text", compact=True, select_on_focus=False)
 
     @property
     def text(self) -> str:
