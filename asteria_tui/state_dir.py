@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import IO
@@ -92,12 +93,19 @@ def remove(root: Path, name: str) -> None:
             raise _refusal(root / name, "is nested too deeply to be removed") from error
 
 
-def remove_partials(root: Path, name: str) -> None:
-    """What writers left in that folder that were killed; nobody may write there at that moment."""
+def remove_partials(root: Path, name: str = "", *, older_than: float = 0.0) -> None:
+    """What writers left in that folder that were killed.
+
+    Those of less than `older_than` seconds stay: their writers may live. With 0 nobody may write there at that moment.
+    """
     with _opened(root, PurePath(name).parts, is_made=False) as folder:
         for entry in os.listdir(folder):  # noqa: PTH208 no path leads to it for sure
-            if entry.startswith(".") and entry.endswith(PARTIAL):
-                remove(root, str(PurePath(name, entry)))
+            if not (entry.startswith(".") and entry.endswith(PARTIAL)):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                age = time.time() - os.lstat(entry, dir_fd=folder).st_mtime
+                if not older_than or age >= older_than:
+                    remove(root, str(PurePath(name, entry)))
 
 
 def check(root: Path) -> None:

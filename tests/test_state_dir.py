@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from asteria_tui import state_dir
 from asteria_tui.errors import ConfigError
-from asteria_tui.state_dir import check, make_dir, make_link, open_file, read_file, remove, write_file
+from asteria_tui.state_dir import check, make_dir, make_link, open_file, read_file, remove, remove_partials, write_file
 
 
 @pytest.fixture
@@ -156,3 +157,14 @@ def test_current_logs_that_lead_out_of_the_history_are_refused(root: Path, forei
         else:
             with pytest.raises(ConfigError, match="leads out of"):
                 check(root)
+
+
+def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(root):
+    for name, age in {".old.1.partial": 100, ".new.2.partial": 0, "mine.partial": 100, ".mine": 100}.items():
+        (root / name).touch()
+        os.utime(root / name, (time.time() - age,) * 2)
+    remove_partials(root, older_than=60)
+    assert {path.name for path in root.iterdir() if path.is_file()} >= {".new.2.partial", "mine.partial", ".mine"}
+    assert not (root / ".old.1.partial").exists()
+    remove_partials(root)
+    assert not (root / ".new.2.partial").exists()

@@ -25,6 +25,10 @@ MAX_BYTES = 1 << 20
 """Of a record."""
 
 
+ABANDONED = 60.0
+"""Seconds after which nobody writes a small file any more; it takes milliseconds."""
+
+
 class LoadedModel(msgspec.Struct, frozen=True, kw_only=True):
     """An archive that we had the server load."""
 
@@ -168,6 +172,7 @@ def forget_record(project: Project) -> None:
         remove(project.state_dir, f"server/{file}")
     with contextlib.suppress(FileNotFoundError):
         remove_partials(project.state_dir, "server")
+        remove_partials(project.state_dir, older_than=ABANDONED)
 
 
 def with_model(record: ServerRecord, name: str, loaded: LoadedModel | None) -> ServerRecord:
