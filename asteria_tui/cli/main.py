@@ -55,21 +55,29 @@ def help_page() -> str:
 
 
 def _guarded(arguments: list[str], open_screen: Callable[[Options, bool], int]) -> int:
-    """Runs a command; whatever it raises becomes a message and an exit status."""
+    """Runs a command; whatever it raises becomes a message and an exit status, unless nothing can be written."""
+    try:
+        code = _reported(arguments, open_screen)
+        sys.stdout.flush()  # so that a broken pipe is met here
+    except OutputError as error:
+        return _unwritten(error)
+    except BrokenPipeError:
+        return _unread()
+    return code
+
+
+def _reported(arguments: list[str], open_screen: Callable[[Options, bool], int]) -> int:
     flags: dict[str, Any] = {}
     try:
         flags["json"] = "--json" in arguments  # until they are parsed
         _refuse_other_bytes(arguments)
         flags.clear()
-        code = _run(arguments, flags, open_screen)
-        sys.stdout.flush()  # so that a broken pipe is met here
-    except OutputError as error:
-        return _unwritten(error)
+        return _run(arguments, flags, open_screen)
+    except (OutputError, BrokenPipeError):
+        raise
     except AsteriaError as error:
         _report(error, flags, arguments)
         return error.exit_code
-    except BrokenPipeError:
-        return _unread()
     except Exception as bug:  # the outer edge: a bug of ours, reported as one
         if flags.get("verbose"):
             raise
@@ -80,7 +88,6 @@ def _guarded(arguments: list[str], open_screen: Callable[[Options, bool], int]) 
         hint = f"{file} has what a report needs" if file else "run it again with -v for the traceback"
         _report(AsteriaError(sentence(bug), hint=hint), flags, arguments)
         return ExitCode.FAILED
-    return code
 
 
 def _refuse_other_bytes(arguments: list[str]) -> None:

@@ -203,6 +203,9 @@ def test_a_full_disk_where_the_output_goes(make_folder: MakeFolder):
         f"logs {log}",
         "inspect",
         "stores",
+        "init --json",
+        "keys --json",
+        "export compose --json",
         "nonsense",
     )
     for call in calls:
