@@ -10,6 +10,8 @@ from asteria_tui.state import State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui.actions import KeyNames
 
+SAME = "the same code answers"
+
 
 def notice(state: State, keys: KeyNames) -> str:
     """What failed and which code answers in spite of it, or which change is not served yet; empty where all is well."""
@@ -17,7 +19,9 @@ def notice(state: State, keys: KeyNames) -> str:
         return ""
     failure, changed = state.failure, newest_change(state)
     if failure is not None and (changed is None or (changed.changed_at or 0.0) <= failure.at):
-        return f"{pres.place(failure)} failed, {_answers(state)}"
+        answers = _answers(state)
+        is_request = pres.place(failure) == "predict" and answers == SAME
+        return f"{pres.place(failure)} failed" + ("" if is_request else f", {answers}")
     if changed is None:
         return ""
     when = f" {wording.ago(changed.changed_at)}" if changed.changed_at else ""
@@ -52,7 +56,7 @@ def _answers(state: State) -> str:
     if state.outdated():
         return "older code answers"
     is_known = all(model.is_dev or (model.sha256 and _has(state, model)) for model in state.models)
-    return "the same code answers" if is_known else "the server still answers"
+    return SAME if is_known else "the server still answers"
 
 
 def _has(state: State, model: Model) -> bool:

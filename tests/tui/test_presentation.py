@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from asteria_tui import events
@@ -302,3 +303,15 @@ def test_a_value_is_not_cut_for_the_name_before_it():
 def test_a_hint_names_the_key_of_what_the_command_does():
     assert pres.for_screen("`asteria-tui up` starts one", KEYS) == "u starts one"
     assert pres.for_screen("`asteria-tui models scale m 1` starts one", KEYS).startswith("`asteria-tui models")
+
+
+def test_a_request_that_failed_says_nothing_of_the_code_where_that_is_the_present_one(project):
+    failed = [
+        msgspec.structs.replace(one, stage="predict")
+        if isinstance(one, events.StageFailed | events.OperationFailed)
+        else one
+        for one in _failed_up()
+        if not isinstance(one, events.StageStarted)
+    ]
+    assert "predict failed  ●" in _header(project, _served(*failed))
+    assert "predict failed, older code answers  ●" in _header(project, _served(*failed, sources="b"))

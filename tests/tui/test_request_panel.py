@@ -299,3 +299,12 @@ async def test_after_the_fix_up_sends_the_request_that_failed_again(opened, sess
         await until_async(lambda: len(session.asked) == 3)
         failed = ("predict", "sample", "first, edited", b"[13]")
         assert session.asked == [failed, ("up",), failed]
+
+
+async def test_where_there_is_little_room_the_notes_stay(opened, session):
+    session.replay(*RUNNING)
+    async with opened() as pilot:
+        other = Predicted(at=NOW, model="sample", sample="second", payload_sha256="0" * 64, status=200, milliseconds=9)
+        session.replay(other)
+        await settle(pilot)
+        assert _outcome(pilot).plain.startswith("200 · second · of another payload")

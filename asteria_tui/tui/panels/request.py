@@ -313,16 +313,28 @@ def _outcome(state: State, last: Predicted | None, notes: list[str], width: int,
         way = f"{keys['send']} sends" if state.is_up else f"{keys['up']} starts"
         return Content.styled(f"no answer yet: {way}", "$foreground 60%")
     style = "$text-success" if last.is_good else "$text-error"
-    whose = " ".join(filter(None, (last.model, show_controls(last.sample))))
     origin = ["from the command line"] if last.operation in state.elsewhere else []
-    shown = " · ".join(
-        ["", whose, wording.duration(last.milliseconds / 1000), wording.size(last.size), *notes, *origin]
-    )
+    shown = _label(last, [*notes, *origin], width - 3)
     room = width - len(shown) - 6
     bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
     gap = " " * max(1, width - 3 - len(shown) - len(bars))
     shades = ("$foreground 60%", "$foreground 60%") if notes else (f"bold {style}", "")
     return Content.assemble((str(last.status), shades[0]), (shown, shades[1]), gap, (bars, "$foreground 60%"))
+
+
+def _label(last: Predicted, notes: list[str], width: int) -> str:
+    """Whose answer it is, its figures and the notes; where there is no room for all of it the notes stay."""
+    sample = show_controls(last.sample)
+    whole = " ".join(filter(None, (last.model, sample)))
+    figures = [wording.duration(last.milliseconds / 1000), wording.size(last.size)]
+    shorter: tuple[tuple[str, list[str]], ...] = (
+        (whole, figures),
+        (whole, figures[:1]),
+        (sample, figures[:1]),
+        (sample, []),
+    )
+    texts = [" · ".join(["", *filter(None, (whose, *kept, *notes))]) for whose, kept in shorter]
+    return next((text for text in texts if len(text) <= width), texts[-1])
 
 
 def _answer(last: Predicted | None, keys: KeyNames, *, is_old: bool) -> Content:
