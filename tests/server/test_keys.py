@@ -40,7 +40,7 @@ def test_nothing_of_a_token_is_shown():
         assert not set(masked(key).token) & set(key.token)
 
 
-def ring(*contents, written_at=None, written_after=0.0):
+def ring(*contents, written_at=None, written_after=0.0, was_open=False):
     """Of a server whose file is read with these contents, one after the other, the last one for good."""
     left = list(contents)
 
@@ -48,7 +48,7 @@ def ring(*contents, written_at=None, written_after=0.0):
         content = left.pop(0) if len(left) > 1 else left[0]
         return None if content is None else (content, written_at or time.time())
 
-    return KeyRing(read, written_after=written_after, lock_file=Path("nowhere/keys.lock"))
+    return KeyRing(read, written_after=written_after, lock_file=Path("nowhere/keys.lock"), was_open=was_open)
 
 
 def content(expires_at):
@@ -95,3 +95,8 @@ async def test_a_file_older_than_the_server_is_not_believed():
     with pytest.raises(TokenError, match="has no key_file"):
         await ring(None, written_after=now).keys()
     assert (await ring(CONTENT, written_at=now - 60, written_after=now - 120).token("api")).token == "AAAAAAAA"
+
+
+async def test_a_key_file_that_is_removed_is_not_said_to_come_yet():
+    with pytest.raises(TokenError, match="has no key_file"):
+        await ring(None, written_after=time.time() - 5, was_open=True).keys()
