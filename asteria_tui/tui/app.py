@@ -115,6 +115,7 @@ class AsteriaApp(Host):
         gc.enable()
         logs = self.workbench.logs
         logs.view.wants_follow, logs.view.wrap = self.ui_state.follow, self.ui_state.wrap
+        self.workbench.request.restore(self.ui_state.drafts)
         if self.ui_state.sample:
             self.workbench.request.choose(self.ui_state.sample)
         self.session.restore()
@@ -405,5 +406,6 @@ class AsteriaApp(Host):
             wrap=logs.view.wrap,
             follow=logs.view.wants_follow,
             sample=request.sample,
+            drafts=request.drafts,
             sizes=self.workbench.sizes,
         )

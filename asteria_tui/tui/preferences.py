@@ -53,6 +53,8 @@ class UiState(msgspec.Struct, kw_only=True):
     wrap: bool = False
     follow: bool = True
     sample: tuple[str, str] | None = None
+    drafts: tuple[tuple[str, str, str], ...] = ()
+    """Model, sample, and what was made of it."""
     sizes: Sizes = Sizes()
 
 

@@ -150,7 +150,7 @@ async def test_of_a_large_answer_the_beginning_is_formatted_once(opened, session
         shown = pilot.app.screen.query_one("#answer", Text).query_one(Static).content.plain
         assert shown.startswith("[\n  0,\n  1,")
         assert shown.endswith("… and more; y copies all")
-        monkeypatch.setattr("asteria_tui.tui.panels.request._answer", None)
+        monkeypatch.setattr("asteria_tui.tui.panels.request.body_of", None)
         pilot.app.show()
 
 
@@ -308,3 +308,30 @@ async def test_where_there_is_little_room_the_notes_stay(opened, session):
         session.replay(other)
         await settle(pilot)
         assert _outcome(pilot).plain.startswith("200 · second · of another payload")
+
+
+async def test_what_was_written_is_there_again_on_the_next_screen(opened):
+    async with opened() as pilot:
+        await pilot.press("e", "1", "escape", "right_square_bracket", "e", "2", "escape")
+        await pilot.pause()
+        pilot.app.remember()
+        kept = pilot.app.ui_state
+    async with opened(ui_state=kept) as pilot:
+        request = pilot.app.workbench.request
+        editor = request.query_one(JsonEditor)
+        assert request.sample == ("sample", "second")
+        assert editor.text == '2{"features": [1, 2, 3]}\n'
+        assert request.border_subtitle.startswith("edited")
+        await pilot.press("e", "ctrl+z", "escape")
+        await pilot.pause()
+        assert editor.text == '{"features": [1, 2, 3]}\n'
+        await pilot.press("left_square_bracket")
+        await pilot.pause()
+        assert editor.text.startswith("1{")
+
+
+async def test_of_very_long_drafts_as_much_is_kept_as_has_room(opened):
+    async with opened() as pilot:
+        pilot.app.workbench.request.query_one(JsonEditor).text = "1" * 20_000
+        await pilot.pause()
+        assert pilot.app.workbench.request.drafts == ()

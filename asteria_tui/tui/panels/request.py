@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,17 +25,16 @@ from asteria_tui.inference.snippet import Request
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Session
 from asteria_tui.state import State
-from asteria_tui.tui.actions import KeyNames, binding_of, bindings
-from asteria_tui.tui.details import answer_parts
+from asteria_tui.tui.actions import binding_of, bindings
+from asteria_tui.tui.answer_text import body_of, notes_of, outcome
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.json_editor import MAX_CHARACTERS, Draft, JsonEditor
-from asteria_tui.tui.widgets.sparkline import sparkline
 from asteria_tui.tui.widgets.text import Text
 
 MAX_LINE = 50_000
 """Characters of a line that the editor takes: it wraps and colours whole lines at each key."""
-MAX_SHOWN = 100_000
-"""Characters of an answer that are formatted and shown."""
+MAX_DRAFTS = 16_000
+"""Characters of edited samples that are kept for the next screen."""
 
 Sample = tuple[str, str]
 """Model and sample."""
@@ -125,14 +125,14 @@ class RequestPanel(Panel):
         width = self.query_one("#answered").content_size.width
         last = state.predictions[-1] if state.predictions else None
         keys = self.app.key_names
-        notes = _notes(state, last, self._payload_sha256) if last else []
-        outcome = _outcome(state, last, notes, width, keys)
+        notes = notes_of(state, last, self._payload_sha256) if last else []
+        shown_outcome = outcome(state, last, notes, width, keys)
         shown = self.query_one("#outcome", Static)
-        if not (isinstance(shown.content, Content) and outcome.is_same(shown.content)):
-            shown.update(outcome, layout=False)
+        if not (isinstance(shown.content, Content) and shown_outcome.is_same(shown.content)):
+            shown.update(shown_outcome, layout=False)
         if last is not self._answer or bool(notes) != self._is_old:
             self._answer, self._is_old = last, bool(notes)
-            self.query_one("#answer", Text).show(_answer(last, keys, is_old=self._is_old))
+            self.query_one("#answer", Text).show(body_of(last, keys, is_old=self._is_old))
 
     def on_resize(self, _: Resize) -> None:
         self.show(self._state)
@@ -168,6 +168,25 @@ class RequestPanel(Panel):
         editor.is_json = self._type == JSON_TYPE
         editor.begin(text, self._drafts.get(sample))
         self._check()
+
+    @property
+    def drafts(self) -> tuple[tuple[str, str, str], ...]:
+        """Model, sample and text of each sample that was edited, the one in the editor too; as much as is kept."""
+        draft = self.query_one(JsonEditor).draft
+        now = {self._open: draft} if draft is not None else {}
+        kept, room = [], MAX_DRAFTS
+        for sample, one in (self._drafts | now).items():
+            room -= len(one.text) if sample else 0
+            if sample and room >= 0:
+                kept.append((*sample, one.text))
+        return tuple(kept)
+
+    def restore(self, drafts: Iterable[tuple[str, str, str]]) -> None:
+        """Those of an earlier screen."""
+        self._drafts |= {(model, name): Draft(text) for model, name, text in drafts}
+        if self._open in self._drafts:
+            editor = self.query_one(JsonEditor)
+            editor.begin(editor.saved, self._drafts[self._open])
 
     def _put_aside(self, following: Sample | None) -> None:
         """Keeps what was written before the editor is filled with something else."""
@@ -294,57 +313,3 @@ class RequestPanel(Panel):
 
     def take_focus(self) -> None:
         self.query_one("#answer", Text).focus()
-
-
-def _notes(state: State, last: Predicted, payload_sha256: str) -> list[str]:
-    """What the answer does not belong to, or not any more; none where it stands beside its own payload."""
-    return [
-        *(["earlier"] if state.is_past(last) else []),
-        *(["of older code"] if state.is_of_older_code(last) else []),
-        *([] if last.is_of(payload_sha256) else ["of another payload"]),
-    ]
-
-
-def _outcome(state: State, last: Predicted | None, notes: list[str], width: int, keys: KeyNames) -> Content:
-    """Status, whose answer it is, milliseconds, size, the notes, and how long the last ones took."""
-    if state.is_running("predict"):
-        return Content.styled(f"◌ waiting: {keys['send']} cancels", "$accent")
-    if last is None:
-        way = f"{keys['send']} sends" if state.is_up else f"{keys['up']} starts"
-        return Content.styled(f"no answer yet: {way}", "$foreground 60%")
-    style = "$text-success" if last.is_good else "$text-error"
-    origin = ["from the command line"] if last.operation in state.elsewhere else []
-    shown = _label(last, [*notes, *origin], width - 3)
-    room = width - len(shown) - 6
-    bars = sparkline([answer.milliseconds for answer in state.predictions], min(24, room))
-    gap = " " * max(1, width - 3 - len(shown) - len(bars))
-    shades = ("$foreground 60%", "$foreground 60%") if notes else (f"bold {style}", "")
-    return Content.assemble((str(last.status), shades[0]), (shown, shades[1]), gap, (bars, "$foreground 60%"))
-
-
-def _label(last: Predicted, notes: list[str], width: int) -> str:
-    """Whose answer it is, its figures and the notes; where there is no room for all of it the notes stay."""
-    sample = show_controls(last.sample)
-    whole = " ".join(filter(None, (last.model, sample)))
-    figures = [wording.duration(last.milliseconds / 1000), wording.size(last.size)]
-    shorter: tuple[tuple[str, list[str]], ...] = (
-        (whole, figures),
-        (whole, figures[:1]),
-        (sample, figures[:1]),
-        (sample, []),
-    )
-    texts = [" · ".join(["", *filter(None, (whose, *kept, *notes))]) for whose, kept in shorter]
-    return next((text for text in texts if len(text) <= width), texts[-1])
-
-
-def _answer(last: Predicted | None, keys: KeyNames, *, is_old: bool) -> Content:
-    """Its body; dimmed where it belongs to something else than what one sees beside it."""
-    if last is None:
-        return Content("")
-    body = "".join(answer_parts(last, MAX_SHOWN))
-    if len(body) > MAX_SHOWN:
-        body = f"{body[:MAX_SHOWN]}\n… and more; {keys['copy']} copies all"
-    if last.cause is None:
-        return Content.styled(body, "$foreground 60%") if is_old else Content(body)
-    headline = (last.cause.headline, "$foreground 60%" if is_old else "$text-error")
-    return Content.assemble(headline, "\n\n", (body, "$foreground 60%"))

@@ -37,7 +37,8 @@ class Draft(NamedTuple):
     """A text that was edited."""
 
     text: str
-    history: EditHistory
+    history: EditHistory | None = None
+    """None for one of an earlier screen: undoing it gives the text as it was saved."""
 
 
 class JsonEditor(TextArea):
@@ -70,9 +71,11 @@ class JsonEditor(TextArea):
         """Puts a text into the editor, or what was made of it before, with all that can be undone there."""
         self.saved = text
         self.history = EditHistory(**HISTORY)
-        self.load_text(draft.text if draft else text)
-        if draft:
+        self.load_text(draft.text if draft and draft.history else text)
+        if draft and draft.history:
             self.history = draft.history
+        elif draft:
+            self.replace(draft.text, (0, 0), self.document.end)
 
     @property
     def draft(self) -> Draft | None:
