@@ -9,6 +9,7 @@ from textual.widgets import Input
 
 from asteria_tui.tui.widgets.link import Link
 from asteria_tui.tui.widgets.log_line import GLYPH_AT
+from tests.logs.rotating import Writer
 from tests.tui.conftest import NOW, RECORD, RUNNING, settle, write_log
 
 LOG_LINE = RECORD.format(
@@ -485,3 +486,19 @@ async def test_a_link_under_the_mouse_is_seen(opened):
             await pilot.hover("#chips Link")
             await pilot.pause()
             assert link.rich_style.bgcolor != before.bgcolor or link.rich_style.underline, theme
+
+
+async def test_it_says_when_parts_of_the_log_were_deleted_before_they_were_read(opened, session):
+    write_log(session.project)
+    async with opened() as pilot:
+        panel = pilot.app.workbench.logs
+        await settle(pilot)
+        assert "lost" not in str(panel.border_subtitle)
+        writer = Writer(session.project.logs_dir, kept=2)
+        for _ in range(4):  # in one go: nobody reads in between
+            write_log(session.project, 5)
+            writer.roll()
+        write_log(session.project, 5)
+        await settle(pilot)
+        assert len(panel.rows) == 15
+        assert "lines may be lost to rotation" in str(panel.border_subtitle)
