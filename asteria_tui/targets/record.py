@@ -21,6 +21,8 @@ from asteria_tui.targets.server_config import Ports, ServedModel
 
 STATE_FILE = "state.json"
 COPY_FILE = "state.copy.json"
+MAX_TIME = 253402300799.0
+"""The last second of the year 9999, in seconds since the epoch."""
 MAX_BYTES = 1 << 20
 """Of a record."""
 
@@ -68,7 +70,7 @@ class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Its ports were seen open, so it has written its keys."""
     container: str | None = None
     """Its name; labels are what it is found by."""
-    started_at: float
+    started_at: Annotated[float, msgspec.Meta(ge=0, le=MAX_TIME)]
     ports: Ports
     temporary: str = ""
     """A directory outside of the project, with the mark in it, to be removed with the server."""
