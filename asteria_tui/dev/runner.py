@@ -8,6 +8,7 @@ breakpoints carry the names of the user's own files.
 
 from __future__ import annotations
 
+import bdb
 import contextlib
 import importlib
 import io
@@ -82,6 +83,12 @@ class Debugger(pdb.Pdb):
     def stop_here(self, frame: FrameType) -> bool:
         return self.has_stopped and super().stop_here(frame)
 
+    def sigint_handler(self, signum: Any, frame: Any) -> None:
+        """Ctrl-C often comes while the debugger looks at a line: the user wants to stand in the code."""
+        while frame.f_back is not None and frame.f_code.co_filename in {bdb.__file__, pdb.__file__}:
+            frame = frame.f_back
+        super().sigint_handler(signum, frame)
+
     def user_line(self, frame: FrameType) -> None:
         self.has_stopped = True
         super().user_line(frame)
@@ -113,6 +120,9 @@ def _stop_at_breakpoints(task: dict[str, Any]) -> int:
             print(f"no breakpoint at {file}:{line}", file=sys.stderr)
             return USAGE
     answers = debugger.runcall(call.run)
+    for found in bdb.Breakpoint.bpbynumber:
+        if found is not None and not found.hits:
+            print(f"{found.file}:{found.line} was not reached", file=sys.stderr)
     return 0 if answers is None else _answer(call, answers)  # None: it was left
 
 

@@ -14,7 +14,7 @@ from asteria_tui.dev import archive, loader
 from asteria_tui.errors import ArchiveError, ConfigError
 from asteria_tui.inference.payload import Payload
 from asteria_tui.state_dir import make_dir, write_file
-from asteria_tui.targets.local.runtime import find_runtime
+from asteria_tui.targets.local.runtime import find_python
 from asteria_tui.targets.record import make_state_dir
 from asteria_tui.targets.server_config import environment
 
@@ -48,7 +48,7 @@ def debug_command(
         ConfigError, ArchiveError, TargetError: what is asked for is not there, or can't be run.
     """
     settings = project.settings.models[name]
-    runtime = find_runtime(project)
+    python, site_packages = find_python(project)
     make_state_dir(project)
     folder = archive.lay_out(project, f"{PLACE}/{name}/model", name, settings)
     task = {
@@ -69,10 +69,10 @@ def debug_command(
     # The loader listens where it has a private folder; nobody talks to this one.
     seen |= {
         "TEMP": "",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(runtime.site_packages), seen.get("PYTHONPATH")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(site_packages), seen.get("PYTHONPATH")))),
     }
     task_file = project.state_dir / PLACE / name / "task.json"
-    return Command(arguments=(str(runtime.python), str(RUNNER), str(task_file)), environment=seen)
+    return Command(arguments=(str(python), str(RUNNER), str(task_file)), environment=seen)
 
 
 def breakpoint_at(project: Project, given: str) -> Breakpoint:

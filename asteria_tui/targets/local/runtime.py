@@ -31,11 +31,18 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_runtime(project: Project) -> Runtime:
     """Raises TargetError naming what is missing and how to get it. Imports neither torch nor ts."""
+    java = find_java()
+    python, site_packages = find_python(project)
+    return Runtime(java=java, python=python, site_packages=site_packages)
+
+
+def find_python(project: Project) -> tuple[Path, Path]:
+    """The interpreter of the workers, and the folder that holds its `ts` package; raises TargetError."""
     wanted = project.settings.server.python
     # A bare name is looked for where a shell would.
     found = shutil.which(wanted) if wanted and "/" not in wanted else None
     python = Path(found) if found else project.path(wanted) if wanted else Path(sys.executable)
-    return Runtime(java=find_java(), python=python, site_packages=_site_packages(python))
+    return python, _site_packages(python)
 
 
 def find_java() -> Path:
