@@ -9,7 +9,7 @@ import msgspec
 
 from asteria_tui.bounds import check_depth
 from asteria_tui.errors import ExitCode
-from asteria_tui.events import Event, OperationFailed, OperationFinished, encode
+from asteria_tui.events import Event, OperationFailed, OperationFinished, StageFinished, encode
 from asteria_tui.state import State
 from asteria_tui.state_dir import read_file, remove, write_file
 
@@ -26,7 +26,11 @@ def keep(state_dir: Path, before: State, event: Event) -> None:
         if before.is_step(event.operation) and state_dir.is_dir():
             with contextlib.suppress(OSError):
                 write_file(state_dir, FILE, encode(event))
-    elif isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE and before.is_step(event.operation):
+        return
+    is_success = isinstance(event, OperationFinished) and event.exit_code == ExitCode.DONE
+    if (is_success and before.is_step(event.operation)) or (
+        isinstance(event, StageFinished) and before.is_made_up_for(event)
+    ):
         with contextlib.suppress(OSError):
             remove(state_dir, FILE)
 

@@ -100,6 +100,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         is_workflow = any(one.id == operation and one.lane == "workflow" for one in self.operations)
         return is_workflow or any(stage.operation == operation for stage in self.stages)
 
+    def is_made_up_for(self, event: events.StageFinished) -> bool:
+        """Whether that stage is the one that the last failure was of."""
+        last = self.last_failure
+        return last is not None and (last.stage, last.model) == (event.stage, event.model)
+
     def is_running(self, name: str) -> bool:
         """Whether an operation of that name runs."""
         return any(operation.name == name for operation in self.operations)
@@ -203,6 +208,9 @@ def _stage_progressed(state: State, event: events.StageProgressed) -> State:
 
 
 def _stage_finished(state: State, event: events.StageFinished) -> State:
+    """And what had failed there has not any more, also where its operation goes on, as `dev` does."""
+    if state.is_made_up_for(event):
+        state = msgspec.structs.replace(state, last_failure=None)
     return _change_stage(
         state,
         event,

@@ -118,11 +118,9 @@ def reloaded(event: Reloaded) -> str:
 
 
 def request_held(event: RequestHeld) -> str:
-    """`held · KeyError: 'x' · handler.py:23 in handle · save a fix`, and who else waits."""
-    frame = event.cause.frame
-    where = f"{frame.file}:{frame.line} in {frame.function}" if frame else event.model
+    """`held · KeyError: 'x', handler.py:23 in handle · save a fix`, and who else waits."""
     others = "all others wait too, more workers would let them pass" if event.is_last_worker else ""
-    return " · ".join(filter(None, ("held", event.cause.headline, where, "save a fix", others)))
+    return " · ".join(filter(None, ("held", event.cause.headline, "save a fix", others)))
 
 
 def request_released(event: RequestReleased) -> str:

@@ -168,3 +168,21 @@ def test_an_answer_of_dev_is_of_older_code_when_other_sources_are_in_service():
     assert not State().is_of_older_code(answer)
     assert not state.is_of_older_code(answer)
     assert reduce(state, events.Reloaded(model="m", sources_sha256="b")).is_of_older_code(answer)
+
+
+def test_a_stage_that_works_again_makes_up_for_its_failure_while_its_operation_goes_on():
+    """As `dev` does, which starts the server and never ends by itself."""
+    failed = [
+        events.OperationStarted(operation="up-1", name="up", lane="workflow"),
+        events.StageStarted(operation="up-1", stage="start"),
+        events.StageFailed(operation="up-1", stage="start", title="ports are taken"),
+        events.OperationFailed(operation="up-1", name="up", stage="start", title="ports are taken"),
+    ]
+    state = after(*failed)
+    assert state.last_failure is not None
+    dev = [
+        events.OperationStarted(operation="dev-1", name="dev", lane="background"),
+        events.StageStarted(operation="dev-1", stage="start"),
+        events.StageFinished(operation="dev-1", stage="start"),
+    ]
+    assert fold(reduce, dev, state).last_failure is None

@@ -83,6 +83,16 @@ def _can_change_target(context: ActionContext) -> str:
     return "" if _running(context) else f"a server is running: {context.keys['stop']} stops it"
 
 
+def _can_dev(context: ActionContext) -> str:
+    if context.state.is_running("dev"):
+        return ""  # the second press ends it
+    return "" if context.has_models else "asteria.toml names no model"
+
+
+def _can_release(context: ActionContext) -> str:
+    return "" if context.state.held else f"no request is held: {context.keys['hold']} has those held that fail"
+
+
 def _has_log(context: ActionContext) -> str:
     return "" if context.has_log else f"there is no log yet: {context.keys['up']} starts a server"
 
@@ -165,6 +175,18 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="restart", keys="R", label="restart", group="Server", command="restart", why_not=_can_serve,
         help="A new server, and everything up to a first answer.",
+    ),
+    Action(
+        id="dev", keys="D", label="dev", group="Server", command="dev", why_not=_can_dev,
+        help="Serve the sources: each save is answered by the new code in a moment. Again: as it was before.",
+    ),
+    Action(
+        id="hold", keys="H", label="hold", group="Server", command="dev --hold", why_not=_can_dev,
+        help="The same, and a request that fails waits for its fix; while one waits, show it.",
+    ),
+    Action(
+        id="release", keys="", label="give up", group="Server", command="release", why_not=_can_release,
+        help="Answer the requests that wait for a fix with their errors.",
     ),
     Action(
         id="package", keys="p", label="package", group="Server", command="package", why_not=_can_serve,
@@ -260,13 +282,17 @@ ACTIONS: tuple[Action, ...] = (
         help="Show each traceback once, as its root cause with its count; again for the log.",
     ),
     Action(
+        id="changes", keys="", label="changes", group="Logs", owner="logs",
+        help="Show what each save did while dev runs; again for the log.",
+    ),
+    Action(
         id="copy", keys="y", label="copy", group="Screen", owner="screen",
         help="Copy the selection, the log line, the response, or the request as curl, PowerShell or Python.",
     ),
     *(
         Action(
             id=f"panel_{panel.name}", keys=str(number), label=panel.name, group="Move", owner="screen",
-            help=f"Go to the panel {panel.name.title()}.",
+            help=f"Go to the panel {panel.name.title()}; there, to its next tab.",
         )
         for number, panel in enumerate(PANELS, start=1)
     ),

@@ -253,6 +253,27 @@ class AsteriaApp(Host):
 
         self.run_later(self._run_serving(Restart()))
 
+    def do_dev(self) -> None:
+        self._toggle_dev(hold=False)
+
+    def do_hold(self) -> None:
+        if self.state.held:
+            self.workbench.open_held()
+        else:
+            self._toggle_dev(hold=True)
+
+    def _toggle_dev(self, *, hold: bool) -> None:
+        from asteria_tui.operations.dev import Dev
+
+        if not self.session.cancel(Dev.name):
+            self.workbench.logs.show_tab("changes")
+            self.start(Dev(hold=hold))
+
+    def do_release(self) -> None:
+        from asteria_tui.operations.held import Release
+
+        self.start(Release())
+
     def do_package(self) -> None:
         from asteria_tui.operations.package import Package
 

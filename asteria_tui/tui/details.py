@@ -11,11 +11,11 @@ from textual.content import Content
 
 from asteria_tui import wording
 from asteria_tui.config import Project
-from asteria_tui.events import Cause, LogRecord, Predicted, ServerChanged
-from asteria_tui.state import Failure
+from asteria_tui.events import Cause, LogRecord, Predicted, RequestHeld, ServerChanged
+from asteria_tui.state import Failure, State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui import served
-from asteria_tui.tui.actions import ACTIONS, ActionContext, key_names, keys_of
+from asteria_tui.tui.actions import ACTIONS, ActionContext, KeyNames, key_names, keys_of
 
 KEYS_WIDTH = 18
 Part = Content | str | tuple[str, str]
@@ -42,6 +42,42 @@ def cause_text(cause: Cause, advice: str, around: Sequence[LogRecord], place: in
         parts.append(("▸ " if number == place else "  ", "$text-error"))
         first = record.text.partition("\n")[0]
         parts.append((f"{at:<12} {record.level:<5} {record.worker or record.source:<7} {first}\n", style))
+    return Content.assemble(*parts)
+
+
+def changes_text(state: State, keys: KeyNames) -> Content:
+    """One line a save, the newest last; then what waits for a fix."""
+    dev = next((one for one in state.operations if one.name == "dev"), None)
+    lines = [
+        Content.assemble(
+            (f"{wording.clock(event.at)[:8]}  ", "$foreground 60%"),
+            (wording.reloaded(event), "$text-error" if event.cause else ""),
+        )
+        for event in state.reloads
+    ]
+    if not lines and dev is None:
+        lines.append(Content(f"{keys['dev']} serves the sources: each save is answered by the new code in a moment"))
+    elif not lines:
+        lines.append(Content("each save is told here"))
+    for held in state.held.values():
+        text = f"{wording.request_held(held)} · {keys['hold']} shows it"
+        lines.append(Content.styled(text, "$text-warning"))
+    return Content("\n").join(lines)
+
+
+def held_text(held: RequestHeld) -> Content:
+    """A request that waits for its fix: what was raised, the lines around it and what their names were."""
+    parts: list[Part] = [(held.cause.headline, "$text-error"), "\n"]
+    parts += [("save a fix, and its caller gets the right answer", "$accent"), "\n"]
+    if held.is_last_worker:
+        parts += [("all other callers wait too: more workers would let them pass", "$text-warning"), "\n"]
+    for frame in reversed(held.frames):
+        parts += ["\n", (f"{frame.file}:{frame.line} in {frame.function}", "bold"), "\n"]
+        for number, line in enumerate(frame.source, start=frame.first):
+            mark, style = ("▶", "$text-error") if number == frame.line else (" ", "$foreground 60%")
+            parts.append((f"{mark} {number:>4}  {line}\n", style))
+        for name, value in frame.locals.items():
+            parts += [(f"  {name}", "$accent"), f" = {value}\n"]
     return Content.assemble(*parts)
 
 
@@ -110,6 +146,9 @@ def status_line(project: Project, context: ActionContext, width: int) -> Content
         right.append(Content(f" · {ready}/{wanted} {'worker' if wanted == 1 else 'workers'}"))
     if server.started_at and server.state in {"running", "unwell"}:
         right.append(Content(f" · {wording.uptime(server.started_at)}"))
+    if state.is_running("dev"):
+        held = f" · {wording.plural(len(state.held), 'request')} held: {context.keys['hold']}" if state.held else ""
+        right.append(Content.styled(f" · dev{held}", "$text-warning" if held else "$accent"))
     if context.workflow:
         right = [Content.styled(f"◌ {context.workflow}", "$accent"), Content(f" {context.keys['stop']} cancels")]
     elif (running := state.running("workflow")) is not None and running.origin:

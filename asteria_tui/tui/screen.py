@@ -157,8 +157,19 @@ class Workbench(MovableBorders):
     # -- moving -------------------------------------------------------------------------------------------------
 
     def do_panel(self, name: str) -> None:
+        if self.current == name and self.focused in self.panel(name).walk_children():
+            self.panel(name).next_tab()
+            return
         self._make_current(name)
         self.panel(name).take_focus()
+
+    def open_held(self) -> None:
+        """The request that waits for its fix, the first of several."""
+        held = next(iter(self.app.state.held.values()), None)
+        if held is not None:
+            frame = held.cause.frame
+            source = (frame.file, frame.line) if frame is not None and frame.is_project else None
+            self._read("A request waits for its fix", details.held_text(held), "", source)
 
     def do_jump(self) -> None:
         from asteria_tui.tui.widgets.jump import Jump

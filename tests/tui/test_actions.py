@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 from tests.tui.conftest import CAUSE, FAILED, NOW, RUNNING, settle, write_log
 from tests.waiting import until_async
 
-OF_MODELS = {"more_workers", "fewer_workers", "end"}
+OF_MODELS = {"more_workers", "fewer_workers", "end", "release"}
 OWNERS = {
     "app": AsteriaApp,
     "screen": Workbench,
@@ -70,7 +70,10 @@ def test_the_key_page_is_current():
             ActionContext(workflow="up"),
             {"up", "restart", "package", "choose_target", "keys", "send", "send_now", *OF_MODELS},
         ),
-        (ActionContext(has_models=False), {"up", "restart", "package", "stop", "keys", "send", "send_now", *OF_MODELS}),
+        (
+            ActionContext(has_models=False),
+            {"up", "restart", "package", "dev", "hold", "stop", "keys", "send", "send_now", *OF_MODELS},
+        ),
     ],
 )
 def test_an_action_that_is_not_possible_says_why(context, refused):

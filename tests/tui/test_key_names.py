@@ -71,7 +71,7 @@ def test_no_text_of_the_screen_names_a_key_itself():
 
 MINE = {
     "up": "U,f5", "stop": "x", "restart": "ctrl+r", "send": "f6", "send_now": "f7", "copy": "c", "back": "f9",
-    "details": "D", "keys": "K", "filter": "&", "follow": "F",
+    "details": "I", "keys": "K", "hold": "f2", "dev": "f3", "filter": "&", "follow": "F",
 }  # fmt: skip
 """Keys of which none stands for anything without them."""
 
@@ -121,11 +121,11 @@ async def test_a_failure_and_its_dialog_name_and_take_the_keys(opened, session):
         session.replay(*FAILED)
         await settle(pilot)
         assert "then press U" in _shown(pilot.app)
-        await pilot.press("D")
+        await pilot.press("I")
         await pilot.pause()
         reader = pilot.app.screen
         assert isinstance(reader, Reader)
-        assert "D opens handler.py:23 · c copies · f9 back" in _shown(pilot.app)
+        assert "I opens handler.py:23 · c copies · f9 back" in _shown(pilot.app)
         await pilot.press("c")
         await pilot.pause()
         assert CAUSE.headline in pilot.app.clipboard

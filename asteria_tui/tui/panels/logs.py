@@ -22,11 +22,13 @@ from asteria_tui.logs.watch import KnownCauses
 from asteria_tui.session import Session
 from asteria_tui.state import State
 from asteria_tui.tui.actions import bindings
+from asteria_tui.tui.details import changes_text
 from asteria_tui.tui.panels.panel import Panel
 from asteria_tui.tui.widgets.causes_list import CausesList
 from asteria_tui.tui.widgets.filter_chips import FilterChips, next_sources, text_of
 from asteria_tui.tui.widgets.log_view import LogView
 from asteria_tui.tui.widgets.search_bar import Kind, SearchBar
+from asteria_tui.tui.widgets.text import Text
 
 AFTER_KEY = 0.03
 """Seconds for which the log waits after a key: what the key changes is painted first, and by itself."""
@@ -41,6 +43,8 @@ SETTLED_AFTER = 3.0
 AROUND_WITHIN = 0.3
 """Seconds that the log behind a filter is searched for a traceback; what is recent is found in a few milliseconds."""
 LEVELS = ("", "info", "warn", "error")
+TABS = ("causes", "changes")
+"""Beside the log itself."""
 
 
 class LogsPanel(Panel):
@@ -66,6 +70,8 @@ class LogsPanel(Panel):
         self._known: tuple[tuple[str, str], ...] = ()
         self._workers: tuple[str, ...] = ()
         self._causes_at = 0.0
+        self._saves = 0
+        """That the tab `changes` shows."""
         self._unshown = 0
         """Rows at the end that the view does not show yet."""
         self._shown_at = self._stated_at = self._changed_at = 0.0
@@ -82,6 +88,7 @@ class LogsPanel(Panel):
         yield self._empty
         yield self.view
         yield CausesList(id="causes")
+        yield Text(id="changes")
         yield FilterChips(id="chips")
         yield SearchBar()
 
@@ -91,12 +98,17 @@ class LogsPanel(Panel):
         self._show_state()
 
     @property
+    def tab(self) -> str:
+        return next((tab for tab in TABS if self.has_class(f"-{tab}")), "log")
+
+    @property
     def shows_causes(self) -> bool:
-        return self.has_class("-causes")
+        return self.tab == "causes"
 
     # -- what comes ---------------------------------------------------------------------------------------------
 
     def show(self, state: State) -> None:
+        self._show_changes(state)
         known = tuple((model.name, model.version) for model in state.models)
         self._workers = tuple(f"W-{worker.id}" for model in state.models for worker in model.workers)
         if known and known != self._known:
@@ -161,6 +173,14 @@ class LogsPanel(Panel):
             self.app.complain(error.title, error.hint)
             return Change(is_new=True)
 
+    def _show_changes(self, state: State) -> None:
+        """The newest at the end, what waits for a fix below."""
+        text = changes_text(state, self.app.key_names)
+        if self._saves != len(state.reloads) or self.tab == "changes":
+            self._saves = len(state.reloads)
+            self.query_one("#changes", Text).show(text)
+            self._show_state()
+
     async def _update_causes(self) -> None:
         has_some = self.rows is not None and (self.rows.lines or self.causes != KnownCauses())
         if not has_some or time.monotonic() - self._causes_at < CAUSES_EVERY:
@@ -177,26 +197,11 @@ class LogsPanel(Panel):
 
     def _show_state(self, every: float = 0.0) -> None:
         """The text of the border; one that changed less than `every` seconds ago stays for now."""
-        view = self.view
-        parts = []
-        if self.shows_causes:
-            parts.append(wording.plural(len(self.causes.current), "cause"))
-        else:
-            if view.missed:
-                parts.append(f"+{view.missed:,} new")
-            parts.append("following" if view.is_following else "paused")
-            if self.rows is not None:
-                shown, lines = len(self.rows), self.rows.lines
-                parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
-                if lost := self.rows.lost:
-                    parts.append(wording.lines_lost(lost.lines, is_exact=lost.is_exact))
-            parts += filter(None, [self._found_text])
-            if self.causes.current:
-                parts.append(wording.plural(len(self.causes.current), "cause"))
-        text = " · ".join(parts)
+        text = " · ".join(self._log_state() if self.tab == "log" else [self._tab_state()])
         if text != self.border_subtitle and time.monotonic() - self._stated_at >= every:
             self.border_subtitle, self._stated_at = text, time.monotonic()
-        is_empty = not (self.causes != KnownCauses() if self.shows_causes else len(self.rows or ()))
+        shown = {"log": len(self.rows or ()), "causes": self.causes != KnownCauses(), "changes": True}
+        is_empty = not shown[self.tab]
         self.set_class(is_empty, "-empty")
         if is_empty and str(self._empty.content) != self._empty_text:
             self._empty.update(self._empty_text, layout=False)
@@ -210,6 +215,25 @@ class LogsPanel(Panel):
         if self.shows_causes:
             return f"no traceback in this log: {keys['causes']} shows the log"
         return f"nothing matches the filter: {keys['back']} clears it" if self.rows.is_complete else "searching…"
+
+    def _tab_state(self) -> str:
+        if self.tab == "changes":
+            return wording.plural(self._saves, "save")
+        return wording.plural(len(self.causes.current), "cause")
+
+    def _log_state(self) -> list[str]:
+        view = self.view
+        parts = [f"+{view.missed:,} new"] if view.missed else []
+        parts.append("following" if view.is_following else "paused")
+        if self.rows is not None:
+            shown, lines = len(self.rows), self.rows.lines
+            parts.append(f"{shown:,} of {lines:,}" if self.filter != DEFAULT else wording.plural(shown, "record"))
+            if lost := self.rows.lost:
+                parts.append(wording.lines_lost(lost.lines, is_exact=lost.is_exact))
+        parts += filter(None, [self._found_text])
+        if self.causes.current:
+            parts.append(wording.plural(len(self.causes.current), "cause"))
+        return parts
 
     @property
     def _found_text(self) -> str:
@@ -318,8 +342,8 @@ class LogsPanel(Panel):
         elif text_of(self.filter):
             self.set_filter(grep="", not_="")
         elif not self.has_class("-searching"):
-            if self.shows_causes:
-                self.do_causes()
+            if self.tab != "log":
+                self.show_tab("log")
                 return True
             return False
         self.remove_class("-searching")
@@ -363,12 +387,30 @@ class LogsPanel(Panel):
         self.view.set_wrap(not self.view.wrap)
 
     def do_causes(self) -> None:
-        self.toggle_class("-causes")
-        (self.query_one(CausesList) if self.shows_causes else self.view).focus()
+        self.show_tab("log" if self.tab == "causes" else "causes")
+
+    def do_changes(self) -> None:
+        self.show_tab("log" if self.tab == "changes" else "changes")
+
+    def show_tab(self, chosen: str) -> None:
+        for tab in TABS:
+            self.set_class(tab == chosen, f"-{tab}")
+        self.take_focus()
+        self.show_title()
+        self._show_changes(self.session.state)
         self._show_state()
 
+    def next_tab(self) -> None:
+        tabs = ("log", *TABS)
+        self.show_tab(tabs[(tabs.index(self.tab) + 1) % len(tabs)])
+
+    @property
+    def title(self) -> str:
+        return "Logs" if self.tab == "log" else f"Logs · {self.tab}"
+
     def take_focus(self) -> None:
-        (self.query_one(CausesList) if self.shows_causes else self.view).focus()
+        shown = {"log": self.view, "causes": self.query_one(CausesList), "changes": self.query_one("#changes", Text)}
+        shown[self.tab].focus()
 
     def around(self, cause: Cause, count: int = 12) -> tuple[list[LogRecord], int]:
         """The records around a traceback, whatever the filter hides, and its place among them.

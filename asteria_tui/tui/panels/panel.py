@@ -42,6 +42,9 @@ class Panel(Widget):
     def show(self, state: State) -> None:
         raise NotImplementedError
 
+    def next_tab(self) -> None:
+        """What the panel shows besides; most show one thing."""
+
     def take_focus(self) -> None:
         """Focuses the part of the panel that a user most likely wants."""
         self.query("*").filter(".takes-focus").first().focus()
