@@ -16,7 +16,11 @@ STAGES = ("package", "store", "start", "ready", "keys", "predict")
 ANSWER_WIDTH = 40
 _SOURCE = re.compile(r"(?P<file>[^\s:]+\.py):(?P<line>\d{1,7}): ")
 _COMMAND = re.compile(r"`asteria-tui ([^`]+)`")
-_KEYS_OF_COMMANDS = {action.command: action.id for action in reversed(ACTIONS) if action.command}
+_KEYS_OF_COMMANDS = {
+    "logs": "panel_logs",
+    "status": "panel_server",
+    **{action.command: action.id for action in reversed(ACTIONS) if action.command},
+}
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +165,8 @@ def for_screen(hint: str, keys: KeyNames) -> str:
     """A hint with the key of this screen in place of each command that has one: `asteria-tui up` is {up}."""
 
     def key(found: re.Match[str]) -> str:
-        return keys[_KEYS_OF_COMMANDS[found[1]]] if found[1] in _KEYS_OF_COMMANDS else found[0]
+        known = [command for command in _KEYS_OF_COMMANDS if f"{found[1]} ".startswith(f"{command} ")]
+        return keys[_KEYS_OF_COMMANDS[max(known, key=len)]] if known else found[0]
 
     return _COMMAND.sub(key, hint)
 

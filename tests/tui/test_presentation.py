@@ -302,7 +302,10 @@ def test_a_value_is_not_cut_for_the_name_before_it():
 
 def test_a_hint_names_the_key_of_what_the_command_does():
     assert pres.for_screen("`asteria-tui up` starts one", KEYS) == "u starts one"
-    assert pres.for_screen("`asteria-tui models scale m 1` starts one", KEYS).startswith("`asteria-tui models")
+    assert pres.for_screen("`asteria-tui models scale m 1` starts one", KEYS) == "+ starts one"
+    assert pres.for_screen("`asteria-tui logs` shows it", KEYS) == "3 shows it"
+    assert pres.for_screen("`asteria-tui logs --tracebacks` shows it", KEYS) == "t shows it"
+    assert pres.for_screen("`asteria-tui inspect a.mar` shows it", KEYS) == "`asteria-tui inspect a.mar` shows it"
 
 
 def test_a_request_that_failed_says_nothing_of_the_code_where_that_is_the_present_one(project):
