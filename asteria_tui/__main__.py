@@ -40,7 +40,8 @@ def _screen(options: Options, up_first: bool) -> int:
     """The screen, where there is a terminal for it; raises the errors that keep it from opening."""
     from asteria_tui.errors import ExitCode, NoProjectError
 
-    if sys.stdin is None or not sys.stdin.isatty() or not sys.stdout.isatty():
+    # Textual paints on stderr.
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         print("the screen needs a terminal; `asteria-tui --help` lists the commands", file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE
     import gc

@@ -46,6 +46,12 @@ def test_while_it_opens(command, end, paints):
         assert terminal.close(seconds=10) == ExitCode.DONE
 
 
+def test_with_stderr_elsewhere_no_screen_is_opened_that_nobody_sees(command, tmp_path):
+    terminal = Terminal(["sh", "-c", f"exec \"$@\" 2>'{tmp_path}/stderr'", "sh", *command])
+    assert terminal.wait_for_end(10) == ExitCode.USAGE
+    assert "needs a terminal" in (tmp_path / "stderr").read_text()
+
+
 def test_a_terminal_that_knows_no_size_is_painted_and_left(command):
     terminal = Terminal(command)
     fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, bytes(struct.calcsize("HHHH")))
