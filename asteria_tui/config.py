@@ -62,6 +62,8 @@ class ModelSettings(Table, frozen=True, kw_only=True):
     """A ready-made archive instead of the sources above."""
     samples: str | None = None
     """A directory of saved payloads; the first one is what `up` sends."""
+    content_type: Annotated[str, msgspec.Meta(pattern=r"\A([!-~][ -~]{0,254})?\Z")] | None = None
+    """Of its payloads, instead of what their names say; an empty one sends none, as `curl -T` does."""
     workers: AtLeastOne = 1
     batch_size: AtLeastOne = 1
     max_batch_delay: Count = 100

@@ -459,7 +459,9 @@ class Predicted(Event, frozen=True, kw_only=True):
     content_type: str = ""
     request_id: str = ""
     body: Any = None
-    """The parsed JSON where it is JSON, else text."""
+    """The parsed JSON where it is JSON, else text; None where it is neither."""
+    content: bytes = b""
+    """The body where it is neither JSON nor text; base64 in JSON."""
     cause: Cause | None = None
     sources_sha256: str = ""
     """Of the sources that made it, as the answer itself says; empty where the model is not served by `dev`."""

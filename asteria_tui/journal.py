@@ -94,7 +94,7 @@ class Journal:
         lines = b""
         for event in told:
             is_large = isinstance(event, Predicted) and event.size > LARGEST_BODY
-            kept = msgspec.structs.replace(event, body=None) if is_large else event
+            kept = msgspec.structs.replace(event, body=None, content=b"") if is_large else event
             line = events.encode({"process": self._process, "event": kept})
             lines += line + b"\n" if len(line) < MAX_LINE else b""
         with open_file(self._state_dir, FILE, is_appended=True) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from asteria_tui.cli.options import Options
 from asteria_tui.cli.style import Style
 from asteria_tui.errors import AsteriaError
 from asteria_tui.events import Event
+from asteria_tui.inference.content import is_binary, summary
 from asteria_tui.logs.text import sanitize
 from asteria_tui.wording import duration, escaped, size
 
@@ -24,8 +26,11 @@ CHECK_WIDTH = 12
 class Renderer:
     """Shows each event as it comes."""
 
-    def __init__(self, options: Options, *, names_models: bool = False) -> None:
+    def __init__(self, options: Options, *, names_models: bool = False, shows_answers: bool = True) -> None:
         """`names_models`: say of each answer whose it is, for there are several models."""
+        self.shows_answers = shows_answers
+        """Not where they are saved."""
+        self._received: Received | None = None
         self.names_models = names_models
         self.options = options
         self.style = Style(sys.stderr)
@@ -106,12 +111,26 @@ class Renderer:
         if self.options.verbose:
             self.say(self.style.dim(f"   $ {sanitize(event.command)}"))
 
+    def receive(self, chunk: bytes) -> None:
+        """A part of an answer, as it comes."""
+        self._clear_progress()
+        self._received = self._received or Received()
+        self._received.write(chunk)
+
     def _predicted(self, event: events.Predicted) -> None:
         self._clear_progress()
+        received, self._received = self._received, None
         if self.names_models:
             self.say(self.style.dim(f"   {event.model}:"))
+        if received is not None and received.end():
+            return
+        if event.is_good and not self.shows_answers:
+            return
         # The answer itself: to a pipe or a file as it is, to a terminal sanitized.
-        print_value(sanitize(event.body) if isinstance(event.body, str) and sys.stdout.isatty() else event.body)
+        if event.content:
+            print_value(f"{summary(event.content, event.content_type)}\n`-o FILE` or `> FILE` saves it")
+        else:
+            print_value(sanitize(event.body) if isinstance(event.body, str) and sys.stdout.isatty() else event.body)
 
     def _transient(self, text: str) -> None:
         """A line that the next one replaces; only where there is a terminal to replace it on."""
@@ -125,6 +144,54 @@ class Renderer:
         if self._has_progress:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)  # noqa: T201
             self._has_progress = False
+
+
+class Received:
+    """The body of one answer on stdout while it comes: the very bytes, but on a terminal only text, and sanitized."""
+
+    def __init__(self) -> None:
+        # Python has no stdout at all where it was closed.
+        self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_text = True
+        self._ends_line = True
+        self._failure: OSError | None = None
+
+    def write(self, chunk: bytes) -> None:
+        """An output that takes no more does not end the request: `end` tells."""
+        if self._failure is None:
+            try:
+                self._write(chunk)
+            except OSError as error:
+                self._failure = error
+
+    def _write(self, chunk: bytes) -> None:
+        if sys.stdout is None:
+            return
+        if not self._is_terminal:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            return
+        if not self._is_text:
+            return
+        try:
+            text = self._decoder.decode(chunk)
+        except UnicodeDecodeError:
+            text = ""
+            self._is_text = False
+        if is_binary(text):
+            self._is_text = False
+        elif text:
+            self._ends_line = text.endswith("\n")
+            print(sanitize(text), end="", flush=True)  # noqa: T201
+
+    def end(self) -> bool:
+        """False where it has not shown the body: bytes are no text for a terminal; raises the OSError of a write."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._ends_line:
+            print(flush=True)  # noqa: T201
+        return self._is_text
 
 
 def _stage(event: events.StageStarted | events.StageProgressed | events.StageFinished | events.StageFailed) -> str:

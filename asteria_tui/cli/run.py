@@ -30,6 +30,7 @@ def run(
     project: Project | None = None,
     only: tuple[type[Event], ...] | None = None,
     finish: Finish | None = None,
+    renderer: Renderer | None = None,
 ) -> int:
     """Runs an operation on the project; raises ConfigError where there is no project.
 
@@ -37,7 +38,7 @@ def run(
     prints the result from the state that the events add up to; it is not called after a failure.
     """
     chosen = project or open_project(options.project, options.overrides, is_about_server=operation.is_about_server)
-    renderer = Renderer(options, names_models=len(chosen.settings.models) > 1)
+    renderer = renderer or Renderer(options, names_models=len(chosen.settings.models) > 1)
     return asyncio.run(_run(chosen, operation, renderer, only, finish))
 
 

@@ -21,7 +21,7 @@ MAX_BYTES = 4 * 2**20
 def remember(directory: Path, answer: Predicted) -> None:
     """Adds an answer; a place that can't be written to forgets."""
     if answer.size > LARGEST_BODY:
-        answer = msgspec.structs.replace(answer, body=None)
+        answer = msgspec.structs.replace(answer, body=None, content=b"")
     try:
         with open_file(directory, FILE, is_appended=True) as lines:
             lines.write(encode(answer) + b"\n")

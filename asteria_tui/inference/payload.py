@@ -18,6 +18,8 @@ from asteria_tui.config import ModelSettings, Project
 from asteria_tui.errors import ConfigError
 
 JSON_TYPE = "application/json"
+UNTYPED = "application/octet-stream"
+"""What no type means, in word: the handler gets the same."""
 _IGNORED = {".md", ".txt~", ".py"}
 MAX_BYTES = 256 * MIB
 """Of a payload; TorchServe takes 6.5 MB unless `max_request_size` says otherwise."""
@@ -29,7 +31,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The sample's name, the file's, or `stdin`."""
     content: bytes
-    content_type: str = JSON_TYPE
+    content_type: str | None = JSON_TYPE
+    """None for raw bytes without a type, as `curl -T` sends them."""
 
 
 def sample_files(project: Project, model: ModelSettings) -> dict[str, Path]:
@@ -52,7 +55,7 @@ def sample_files(project: Project, model: ModelSettings) -> dict[str, Path]:
 def first_sample(project: Project, model: ModelSettings) -> Payload | None:
     """What `up` sends; None for a model without samples."""
     for name, path in sample_files(project, model).items():
-        return from_file(path, name)
+        return from_file(path, name, model.content_type)
     return None
 
 
@@ -67,21 +70,25 @@ def read_payload(
 ) -> Payload:
     """The payload that a command line means: SAMPLE, `@FILE`, `-`, `data`, or without any the first sample.
 
+    `content_type` is instead of the model's own; an empty one sends none.
+
     Raises:
         ConfigError: no such sample or file, or it is not JSON where JSON is meant.
     """
-    if content_type is not None and not _CONTENT_TYPE.fullmatch(content_type):
+    if content_type and not _CONTENT_TYPE.fullmatch(content_type):
         raise ConfigError(f"{content_type!r} is not a content type", hint="such as application/json or image/png")
+    model = project.settings.models.get(name)
+    if content_type is None and model is not None:
+        content_type = model.content_type
     if data is not None:
-        return checked(Payload(name="data", content=data.encode(), content_type=content_type or JSON_TYPE))
+        return checked(Payload(name="data", content=data.encode(), content_type=chosen_type(content_type, JSON_TYPE)))
     if given == "-":
         if stdin is None:
             raise ConfigError("standard input is closed", hint="-d JSON and @FILE give a payload, too")
         content = _read(lambda: read_at_most(stdin, MAX_BYTES, "standard input"), "from standard input")
-        return checked(Payload(name="stdin", content=content, content_type=content_type or JSON_TYPE))
+        return checked(Payload(name="stdin", content=content, content_type=chosen_type(content_type, JSON_TYPE)))
     if given is not None and given.startswith("@"):
         return from_file(Path(given[1:]).expanduser(), Path(given[1:]).name, content_type)
-    model = project.settings.models.get(name)
     if model is None:
         raise ConfigError(
             f"model {name} is not of this project, so it has no samples",
@@ -106,9 +113,17 @@ def read_payload(
 
 
 def from_file(path: Path, name: str, content_type: str | None = None) -> Payload:
-    """Raises ConfigError when it can't be read, or is not JSON though its name says so."""
+    """`content_type` is as in `read_payload`.
+
+    Raises ConfigError when it can't be read, or is not JSON though it should be.
+    """
     content = _read(lambda: read_small(path, MAX_BYTES), str(path))
-    return checked(Payload(name=name, content=content, content_type=content_type or type_of(path)))
+    return checked(Payload(name=name, content=content, content_type=chosen_type(content_type, type_of(path))))
+
+
+def chosen_type(given: str | None, default: str) -> str | None:
+    """An empty one is none."""
+    return (default if given is None else given) or None
 
 
 def _read(read: Callable[[], bytes], source: str) -> bytes:
@@ -123,7 +138,7 @@ def _read(read: Callable[[], bytes], source: str) -> bytes:
 
 def type_of(path: Path) -> str:
     """The content type that a file's name tells."""
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return mimetypes.guess_type(path.name)[0] or UNTYPED
 
 
 def checked(payload: Payload) -> Payload:
@@ -141,7 +156,7 @@ def checked(payload: Payload) -> Payload:
         raise ConfigError(
             f"the payload {payload.name!r} is not JSON",
             detail=str(error),
-            hint="--content-type sends something else than JSON as it is",
+            hint="--content-type sends something else than JSON as it is, --raw sends bytes without a type",
         ) from error
     return payload
 

@@ -93,7 +93,7 @@ def _written(project: Project, name: str, number: int, payload: Payload) -> dict
         write_file(project.state_dir, place, payload.content)
     except OSError as error:
         raise ArchiveError("cannot write what debug needs", detail=error.strerror or str(error)) from error
-    return {"file": str(project.state_dir / place), "content_type": payload.content_type}
+    return {"file": str(project.state_dir / place), "content_type": payload.content_type or ""}
 
 
 def _envelope(project: Project, settings: ModelSettings) -> str:  # noqa: ARG001 one for the whole server

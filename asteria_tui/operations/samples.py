@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 
 import msgspec
@@ -13,6 +14,7 @@ from asteria_tui.dev.loader import OURS_HEADER
 from asteria_tui.dev.messages import Failed, Loaded, LoadFailed
 from asteria_tui.errors import AsteriaError, ConfigError, InferenceError
 from asteria_tui.events import Cause, Predicted, SampleAnswer, WarningRaised
+from asteria_tui.inference.content import summary
 from asteria_tui.inference.difference import differences
 from asteria_tui.inference.payload import Payload, first_sample, from_file, sample_files
 from asteria_tui.operations.base import ServerConnection
@@ -72,7 +74,7 @@ class Samples:
                 first = first_sample(project, settings)
                 return [first] if first else []
             known = sample_files(project, settings)
-            return [from_file(known[sample], sample) for sample in self.names if sample in known]
+            return [from_file(known[sample], sample, settings.content_type) for sample in self.names if sample in known]
         except ConfigError as error:
             server.context.emit(WarningRaised(text=error.title, hint=error.hint))
             return []
@@ -85,14 +87,22 @@ class Samples:
             status=predicted.status,
             milliseconds=predicted.milliseconds,
             milliseconds_before=before.milliseconds if before else None,
-            body=predicted.body,
-            differences=differences(before.body, predicted.body) if before and predicted.is_good else (),
+            body=_body(predicted),
+            differences=differences(before.body, _body(predicted)) if before and predicted.is_good else (),
             is_first=before is None,
             cause=predicted.cause,
         )
         if predicted.is_good:
             self._answers[key] = answer
         return answer
+
+
+def _body(predicted: Predicted) -> object:
+    """Bytes that are neither JSON nor text are told by what they are and their hash, so that they can be compared."""
+    if not predicted.content:
+        return predicted.body
+    sha256 = hashlib.sha256(predicted.content).hexdigest()
+    return f"{summary(predicted.content, predicted.content_type)}, sha256 {sha256[:12]}"
 
 
 async def _send(

@@ -17,7 +17,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     body: Any
-    """Parsed JSON where it is JSON, else text."""
+    """Parsed JSON where it is JSON, else text, None where it is neither."""
+    content: bytes = b""
+    """The body as it came."""
     size: int
     milliseconds: float
     content_type: str
@@ -38,7 +40,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     def message(self) -> str:
         if isinstance(self.body, dict) and "message" in self.body:
             return str(self.body["message"])
-        return str(self.body)[:2000]
+        return self.content[:2000].decode(errors="replace") if self.body is None else str(self.body)[:2000]
+
+
+class BrokenAnswerError(InferenceError):
+    """A good answer that did not come to its end."""
+
+    def __init__(self, title: str, *, detail: str, answer: Answer) -> None:
+        super().__init__(title, detail=detail, hint="`asteria-tui logs --tracebacks` shows what ended it")
+        self.answer = answer
+        """What had come of it."""
+
+    @property
+    def plain(self) -> InferenceError:
+        """The same without the answer."""
+        return InferenceError(self.title, detail=self.detail, hint=self.hint)
 
 
 class ErrorRule(NamedTuple):

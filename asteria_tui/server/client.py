@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
-from asteria_tui.bounds import MIB, check_depth
+from asteria_tui.bounds import MIB
 from asteria_tui.errors import InferenceError, ServerError, TokenError
 from asteria_tui.events import Key, KeyKind, Model, Worker
+from asteria_tui.inference.content import parsed
 from asteria_tui.inference.path import model_path, prediction_path
-from asteria_tui.server.answers import Answer, error_of
+from asteria_tui.inference.request import Request
+from asteria_tui.server.answers import Answer, BrokenAnswerError, error_of
 from asteria_tui.server.keys import KeyRing
 from asteria_tui.server.schema import (
     BadAnswerError,
@@ -50,6 +50,9 @@ _REASONS = {
     "DecodingError": "the body is not compressed in the way that its header says",
     "UnsupportedProtocol": "the address is not one of HTTP",
 }
+
+
+Receive = Callable[[bytes], None]
 
 
 class Client:
@@ -146,15 +149,26 @@ class Client:
         self,
         name: str,
         body: bytes,
-        content_type: str,
+        content_type: str | None,
         timeout: float,
         version: str | None = None,
         headers: Mapping[str, str] = {},
     ) -> Answer:
-        """One inference, whatever its status; raises InferenceError on a timeout, TokenError, ServerError."""
+        """The plain one of `infer`."""
         path = prediction_path(name, version)
-        sent = {"Content-Type": content_type, **headers}
-        return await self._call("inference", "POST", path, {}, timeout, content=body, headers=sent)
+        return await self.infer(Request(path=path, body=body, content_type=content_type, headers=headers), timeout)
+
+    async def infer(self, request: Request, timeout: float, receive: Receive | None = None) -> Answer:
+        """One inference, whatever its status; `receive` gets the body of a good one as it comes.
+
+        Raises InferenceError on a timeout, BrokenAnswerError, TokenError, ServerError.
+        """
+        headers = dict(request.headers)
+        if request.content_type is not None:
+            headers["Content-Type"] = request.content_type
+        return await self._call(
+            "inference", "POST", request.path, {}, timeout, content=request.body, headers=headers, receive=receive
+        )
 
     async def renew(self, kind: KeyKind) -> dict[KeyKind, Key]:
         """A new token of that kind through the API key; the old one is dead at once; raises TokenError."""
@@ -220,6 +234,7 @@ class Client:
         query: Mapping[str, str | int],
         timeout: float,
         key: Key | None,
+        receive: Receive | None = None,
         **request: Any,
     ) -> Answer:
         """One request, to its end within `timeout` seconds, however slowly the answer comes."""
@@ -227,11 +242,22 @@ class Client:
         if self._http is None:
             # Only loopback addresses: a proxy or a certificate store has no part in it.
             self._http = httpx.AsyncClient(trust_env=False, verify=False, transport=self._transport)
-        asked, is_prediction = f"{method} {path}", path.startswith("/predictions/")
+        # Management calls have no body (docs/torchserve.md section 2).
+        asked, is_prediction = f"{method} {path}", "content" in request
         failure = InferenceError if is_prediction else ServerError
         limit = MAX_BODY if is_prediction else MAX_MANAGEMENT_BODY
         headers = request.pop("headers", {}) | ({"Authorization": f"Bearer {key.token}"} if key else {})
+        body = bytearray()
+        response: Any = None
         begun = time.perf_counter()
+
+        def broken(title: str) -> BrokenAnswerError | None:
+            """Where a good answer has begun: what came of it is not lost."""
+            if not body or response is None or not response.is_success:
+                return None
+            partial = _answer(response, bytes(body), (time.perf_counter() - begun) * 1000, key)
+            return BrokenAnswerError(title, detail=f"{asked}: {len(body):,} bytes had come", answer=partial)
+
         try:
             async with (
                 asyncio.timeout(timeout),
@@ -239,9 +265,9 @@ class Client:
                     method, base + path, params=dict(query), timeout=timeout, headers=headers, **request
                 ) as response,
             ):
-                content = await _read(response, limit)
+                is_whole = await _read(response, body, limit, receive if response.is_success else None)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise failure(
+            raise broken(f"the answer did not end within {timeout:.0f} s") or failure(
                 f"no answer within {timeout:.0f} s",
                 detail=asked,
                 hint="`asteria-tui status` shows whether a worker is ready and how many requests wait",
@@ -252,14 +278,14 @@ class Client:
             ) from error
         except (httpx.RequestError, httpx.InvalidURL) as error:
             reason = _REASONS.get(type(error).__name__, type(error).__name__)
-            raise ServerError(
+            raise broken("the server ended the connection in the middle of the answer") or ServerError(
                 "the server ended the connection without an answer",
                 detail=f"{asked}: {reason}",
                 hint="`asteria-tui status` shows whether it still runs",
             ) from error
-        if content is None:
+        if not is_whole:
             raise failure(f"the answer is larger than {limit // MIB} MiB", detail=asked)
-        return _answer(response, content, (time.perf_counter() - begun) * 1000, key)
+        return _answer(response, bytes(body), (time.perf_counter() - begun) * 1000, key)
 
 
 def _httpx() -> ModuleType:
@@ -272,14 +298,15 @@ def _httpx() -> ModuleType:
     return httpx
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes | None:
-    """The body; None for one that is larger than `limit`."""
-    body = bytearray()
+async def _read(response: httpx.Response, body: bytearray, limit: int, receive: Receive | None) -> bool:
+    """Adds to the body what comes; False for one that is larger than `limit`."""
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > limit:
-            return None
-    return bytes(body)
+            return False
+        if receive is not None:
+            receive(chunk)
+    return True
 
 
 def _answer(response: httpx.Response, content: bytes, milliseconds: float, key: Key | None) -> Answer:
@@ -287,15 +314,10 @@ def _answer(response: httpx.Response, content: bytes, milliseconds: float, key: 
     if key is not None and not response.is_success:
         # An error is shown and written down, also one that repeats what it was asked with.
         content = content.replace(key.token.encode(), "•".encode() * 8)
-    body: Any = content.decode(errors="replace")
-    try:
-        check_depth(body)
-        body = msgspec.json.decode(content)
-    except (ValueError, RecursionError):
-        pass  # text it is
     return Answer(
         status=response.status_code,
-        body=body,
+        body=parsed(content),
+        content=content,
         size=size,
         milliseconds=milliseconds,
         content_type=response.headers.get("content-type", "")[:MAX_HEADER],

@@ -12,6 +12,7 @@ from textual.content import Content
 from asteria_tui import wording
 from asteria_tui.config import Project
 from asteria_tui.events import Cause, LogRecord, Predicted, RequestHeld, ServerChanged
+from asteria_tui.inference.content import hex_rows, summary
 from asteria_tui.state import Failure, State
 from asteria_tui.tui import presentation as pres
 from asteria_tui.tui import served
@@ -118,6 +119,10 @@ def answer_text(answer: Predicted) -> str:
 
 def answer_parts(answer: Predicted, most: int | None = None) -> Iterator[str]:
     """The same piece by piece, no more after `most` characters: all of a large body takes seconds."""
+    if answer.content:
+        yield f"{summary(answer.content, answer.content_type)}\n"
+        yield from (f"\n{row}" for row in hex_rows(answer.content))
+        return
     if isinstance(answer.body, str):
         yield answer.body
         return

@@ -9,6 +9,7 @@ import msgspec
 
 from asteria_tui import wording
 from asteria_tui.events import Model, OperationFailed, ServerState
+from asteria_tui.inference.content import kind_of
 from asteria_tui.state import Failure, StageState, State
 from asteria_tui.tui.actions import ACTIONS, KeyNames
 
@@ -91,7 +92,7 @@ def _found(state: State) -> dict[str, str]:
         found["keys"] = wording.plural(len(state.keys), "key")
     last = state.predictions[-1] if state.predictions else None
     if last and last.is_good and server.started_at and not state.is_past(last):
-        found["predict"] = wording.short(last.body, ANSWER_WIDTH)
+        found["predict"] = wording.short(kind_of(last.content) if last.content else last.body, ANSWER_WIDTH)
     return found
 
 

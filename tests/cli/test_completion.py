@@ -63,5 +63,5 @@ def test_init_writes_a_project_that_serves(tmp_path: Path):
     assert "is there already" in folder.run("init", code=2).err
     folder.run("up")
     assert json.loads(folder.run("models", "show", "echo").out)["modelVersion"] == "2.0"
-    assert folder.run("predict", "-d", "1").out == "ok\n"
+    assert folder.run("predict", "-d", "1").out == "ok"
     folder.down()

@@ -12,13 +12,15 @@ import pytest
 
 from asteria_tui.errors import ConfigError, InferenceError, ServerError, TokenError
 from asteria_tui.events import CommandRan, Predicted, StageFailed, StageFinished
-from asteria_tui.inference.payload import Payload
+from asteria_tui.inference.payload import Payload, read_payload
 from asteria_tui.operations import ready
-from asteria_tui.operations.predict import Predict
+from asteria_tui.operations.predict import How, Predict
 from asteria_tui.targets.record import load_record, save_record
 from asteria_tui.targets.target import Vitals
 from tests.fake_server import REFUSED, error
+from tests.operations.conftest import ECHO
 
+BYTES = b"\x89PNG\r\n\x1a\n\x00\xff"
 PAYLOAD = Payload(name="first", content=b'{"a": 1}')
 PREDICT = Predict(payload=PAYLOAD)
 ASKED = "POST /predictions/echo"
@@ -42,7 +44,10 @@ async def test_an_answer_names_what_it_belongs_to(rig):
     assert (answer.sample, answer.payload_sha256) == ("first", hashlib.sha256(PAYLOAD.content).hexdigest())
     assert (answer.status, answer.body, answer.request_id) == (200, {"echo": '{"a": 1}'}, "request-1")
     assert rig.one(StageFinished).summary == 'echo {"a": 1}'
-    assert rig.one(CommandRan).command == "POST http://127.0.0.1:18080/predictions/echo (first)"
+    assert [ran.command for ran in rig.all(CommandRan)] == [
+        "POST http://127.0.0.1:18080/predictions/echo (first)",
+        "8 B, application/json: the handler gets the parsed JSON in data[0]['body']",
+    ]
 
 
 async def test_a_model_that_somebody_else_registered_has_no_known_archive(rig):
@@ -322,3 +327,50 @@ async def test_two_at_once_renew_a_token_once(rig):
     await asyncio.gather(PREDICT.run(rig.context), PREDICT.run(rig.context))
     assert rig.server.calls.count("GET /token") == 1
     assert [answer.status for answer in rig.all(Predicted)[-2:]] == [200, 200]
+
+
+async def test_bytes_are_told_as_bytes_and_kept_whole(rig, tmp_path):
+    rig.server.replies[ASKED] = lambda _: httpx.Response(200, content=BYTES)
+    chunks = []
+    file = tmp_path / "out.png"
+    await rig.run(Predict(payload=PAYLOAD, how=How(receive=chunks.append, save_as=file)))
+    answer = rig.one(Predicted)
+    assert (answer.body, answer.content, b"".join(chunks), file.read_bytes()) == (None, BYTES, BYTES, BYTES)
+    assert rig.one(StageFinished).summary.startswith(f"saved {file}: PNG image, 10 B, 89 50")
+    rig.server.replies[ASKED] = lambda _: httpx.Response(422, content=b"not \xff")
+    failure = await rig.fail(Predict(payload=PAYLOAD, how=How(receive=chunks.append, save_as=file)), InferenceError)
+    assert failure.detail == "not \ufffd"
+    assert (b"".join(chunks), file.read_bytes()) == (BYTES, BYTES)
+
+
+async def test_a_payload_without_a_type_is_sent_without_one(rig):
+    headers = []
+
+    def seen(request):
+        headers.append({name for name, _ in request.headers.items()})
+        return httpx.Response(200)
+
+    rig.server.replies[ASKED] = seen
+    rig.settings(f'{ECHO}content_type = ""\n')
+    payload = read_payload(rig.project, "echo", None)
+    await rig.run(Predict(payload=payload, how=How(headers={"X-One": "1"})))
+    assert (payload.content_type, "content-type" in headers[0], "x-one" in headers[0]) == (None, False, True)
+
+
+async def test_what_had_come_of_an_answer_is_kept_with_the_cause(rig):
+    class Breaks(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            yield b"part 0\n"
+            raise httpx.RemoteProtocolError("gone")
+
+    def breaks(_):
+        rig.server.log_traceback(
+            rig.server.named("echo"), "Invoking custom service failed.", "handle", "ValueError: no"
+        )
+        return httpx.Response(200, stream=Breaks())
+
+    rig.server.replies[ASKED] = breaks
+    failure = await rig.fail(PREDICT, InferenceError)
+    assert failure.title == "ValueError: no, handler.py:2 in handle"
+    assert failure.detail == "the server ended the connection in the middle of the answer"
+    assert (rig.one(Predicted).body, rig.one(Predicted).cause) == ("part 0\n", failure.cause)

@@ -160,7 +160,7 @@ SLOW = {
 async def test_a_prediction_has_a_total_deadline(head, part, pause):
     async with serving(lambda writer, _: flood(writer, head, part, pause)) as client:
         begun = time.monotonic()
-        with pytest.raises(InferenceError, match="no answer within 0 s"):
+        with pytest.raises(InferenceError, match=r"no answer within 0 s|the answer did not end within 0 s"):
             await client.predict("m", b"1", "application/json", timeout=0.3)
         assert time.monotonic() - begun < 3
 

@@ -20,7 +20,17 @@ from asteria_tui.bounds import read_small
 from asteria_tui.errors import ConfigError
 from asteria_tui.events import Cause, Predicted
 from asteria_tui.inference.path import prediction_path
-from asteria_tui.inference.payload import JSON_TYPE, MAX_BYTES, Payload, checked, from_file, sample_files, type_of
+from asteria_tui.inference.payload import (
+    JSON_TYPE,
+    MAX_BYTES,
+    UNTYPED,
+    Payload,
+    checked,
+    chosen_type,
+    from_file,
+    sample_files,
+    type_of,
+)
 from asteria_tui.inference.snippet import Request
 from asteria_tui.logs.text import show_controls
 from asteria_tui.session import Session
@@ -59,7 +69,7 @@ class RequestPanel(Panel):
         super().__init__(session, id=id, classes=classes)
         self._state = State()
         self._offered: list[Sample] = []
-        self._type = JSON_TYPE
+        self._type: str | None = JSON_TYPE
         self._file: tuple[Path, Payload] | None = None
         """What is sent as long as nothing is written: a sample that the editor does not take."""
         self._refused = ""
@@ -150,7 +160,8 @@ class RequestPanel(Panel):
         self._put_aside(sample)
         self._file, self._refused = None, ""
         try:
-            path = sample_files(self.session.project, self.session.project.settings.models[model])[name]
+            settings = self.session.project.settings.models[model]
+            path = sample_files(self.session.project, settings)[name]
             content = read_small(path, MAX_BYTES)
             text = content.decode()
         except (OSError, KeyError, ConfigError) as error:
@@ -158,11 +169,11 @@ class RequestPanel(Panel):
             return
         except UnicodeDecodeError:
             text = ""
-        self._type = type_of(path)
+        self._type = chosen_type(settings.content_type, type_of(path))
         if not text or len(content) > MAX_CHARACTERS or max(map(len, text.splitlines())) > MAX_LINE:
             text, self._type = "", JSON_TYPE
             try:
-                self._file = (path, from_file(path, name))
+                self._file = (path, from_file(path, name, settings.content_type))
             except ConfigError as error:
                 self._refused = error.title
         editor.is_json = self._type == JSON_TYPE
@@ -221,7 +232,7 @@ class RequestPanel(Panel):
             self._say(self._refused)
         else:
             mark = "edited" if self._is_edited else ""
-            self._say(" · ".join(filter(None, (mark, error if editor.is_json else self._type))))
+            self._say(" · ".join(filter(None, (mark, error if editor.is_json else self._type or ""))))
 
     @property
     def _is_edited(self) -> bool:
@@ -279,7 +290,7 @@ class RequestPanel(Panel):
         )
         payload = self.payload()
         url = address + prediction_path(self.model)
-        return Request(url=url, body=payload.content, content_type=payload.content_type)
+        return Request(url=url, body=payload.content, content_type=payload.content_type or UNTYPED)
 
     # -- actions ------------------------------------------------------------------------------------------------
 
