@@ -10,6 +10,7 @@ import msgspec
 
 from asteria_tui.config import ModelSettings, ServerSettings, Settings, StoreSettings
 from asteria_tui.discovery.archiver_calls import Call, find_calls
+from asteria_tui.discovery.curl_calls import find_uploads
 from asteria_tui.discovery.samples import find_samples, samples_of
 from asteria_tui.discovery.server_files import ServerFacts, read_model_config, read_server_files
 from asteria_tui.discovery.sources import find_models, model_name, unique_name, valid_name
@@ -87,6 +88,7 @@ def discover(root: Path) -> Discovery:
         raise _nothing_found(tree, draft)
     _add_worker_values(tree, facts, draft)
     _add_samples(tree, draft)
+    _add_content_types(tree, draft)
     stores = _stores(tree, calls, facts, draft)
     server = ServerSettings(**facts.values, properties=facts.properties)
     models = {name: _servable(model) for name, model in draft.models.items()}
@@ -181,6 +183,12 @@ def _add_samples(tree: Tree, draft: _Draft) -> None:
         home = samples_of(name, _files_of(settings), samples, is_only_model=is_only_model)
         if home is not None:
             draft.change(name, {"samples": home}, samples[home])
+
+
+def _add_content_types(tree: Tree, draft: _Draft) -> None:
+    for name, file in find_uploads(tree).items():
+        if name in draft.models:
+            draft.change(name, {"content_type": ""}, f"curl -T in {file} sends no content type")
 
 
 def _stores(tree: Tree, calls: list[Call], facts: ServerFacts, draft: _Draft) -> StoreSettings:

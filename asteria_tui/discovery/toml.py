@@ -23,6 +23,7 @@ REMARKS = {
     "extra_files": "files, patterns, or folders whose contents go along",
     "archive": "a ready-made archive instead of sources",
     "samples": "saved payloads; the first one is what `up` sends",
+    "content_type": "empty: none, as curl -T sends",
     "workers": "also batch_size, max_batch_delay, response_timeout",
     "primary": "where archives are built and served from",
     "mirrors": "folders that get a copy of each archive",
