@@ -6,13 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Iterable
 from typing import IO, Any, TypeVar
 
+from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
 from textual.app import App
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 Result = TypeVar("Result")
 STDIN, STDOUT, STDERR = range(3)
+ESCAPE = "\x1b"
 
 
 async def run_in_terminal(app: App[Result], leave: Result) -> None:
@@ -61,6 +66,7 @@ class TerminalDriver(LinuxDriver):
         self._file: Any = _Output(self._file)
 
     def run_input_thread(self) -> None:
+        linux_driver.XTermParser = PasteParser  # type: ignore[attr-defined]
         with contextlib.suppress(OSError):
             super().run_input_thread()
 
@@ -73,6 +79,46 @@ class TerminalDriver(LinuxDriver):
         """A terminal that goes sends SIGCONT, too."""
         if os.isatty(self.fileno):
             super()._sigcont_application()
+
+
+class PasteParser(XTermParser):
+    """Takes the escape characters out of a paste.
+
+    Of what follows one there, such as in the coloured text of a log, Textual makes keys; and keys are commands.
+    """
+
+    _is_paste = False
+    _before = ""
+    """The end of what came before: the mark of a beginning may come in two parts."""
+    _held = ""
+    """The end of a part of a paste that may be the beginning of the mark of its end."""
+
+    def feed(self, data: str) -> Iterable[Message]:
+        passed = self._without_escapes(data) if data else ""
+        # What is empty is the end of all input.
+        return super().feed(passed) if passed or not data else ()
+
+    def _without_escapes(self, text: str) -> str:
+        passed = []
+        while text:
+            if self._is_paste:
+                pasted, end, text = (self._held + text).partition(BRACKETED_PASTE_END)
+                self._held = "" if end else _beginning_of(BRACKETED_PASTE_END, pasted)
+                passed += [pasted.removesuffix(self._held).replace(ESCAPE, ""), end]
+                self._is_paste = not end
+            else:
+                found = (self._before + text).find(BRACKETED_PASTE_START)
+                end_at = found + len(BRACKETED_PASTE_START) - len(self._before) if found >= 0 else len(text)
+                passed.append(text[:end_at])
+                self._is_paste = found >= 0
+                self._before = "" if self._is_paste else (self._before + text)[1 - len(BRACKETED_PASTE_START) :]
+                text = text[end_at:]
+        return "".join(passed)
+
+
+def _beginning_of(mark: str, text: str) -> str:
+    """The longest end of the text that the mark begins with."""
+    return next((mark[:size] for size in range(len(mark) - 1, 0, -1) if text.endswith(mark[:size])), "")
 
 
 class _Output:
