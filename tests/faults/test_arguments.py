@@ -54,7 +54,7 @@ NAMES = ["", "..", ".", LONG, "a/b", "a\nb", "\x1b[31m", "../../etc", "\u202e"]
 def test_a_model_that_can_be_none_of_the_project(call, command, name):
     code, said = call(*command.split(), name)
     assert code == 2
-    assert "no model named" in said or "is not of this project" in said
+    assert any(text in said for text in ("no model named", "is not of this project", "names no model"))
     assert len(said) < 3000
 
 
