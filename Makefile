@@ -41,7 +41,7 @@ endef
 
 # $(2): what else is left out. Half of what they take is waiting for a screen to come to rest: more than there are cores.
 define quick_tests
-	$(1)/python -m pytest --numprocesses 4 -m '$(QUICK_TESTS)$(2)'
+	$(1)/python -m pytest --numprocesses 6 -m '$(QUICK_TESTS)$(2)'
 endef
 
 # An environment is a folder; a file in it, named by the last of its extras, says that they are installed.

@@ -16,6 +16,8 @@ MARK_OF_FIXTURE = {
     "torch": "torch",
     "torchserve_package": "torch",
 }
+SLOW = ("faults", "cli/test_edge.py", "tui/test_terminal.py", "tui/test_borders.py")
+"""Processes and terminals by the dozen, every border at every size: what a change elsewhere seldom breaks."""
 TORCH_FOLDERS = [Path(__file__).parent / name for name in ("handler", "model")]
 
 
@@ -27,6 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(MARK_OF_FIXTURE[name])
         if any(item.path.is_relative_to(folder) for folder in TORCH_FOLDERS):
             item.add_marker("torch")
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker("slow")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
