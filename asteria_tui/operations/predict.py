@@ -142,14 +142,17 @@ async def _predict(
     loaded = chosen or _loaded(context, name, how.version)
     begun = time.time()
     error: AsteriaError | None = None
+    broken: AsteriaError | None = None
     try:
         answer = await _answer(server, name, request, settings, loaded, how)
-    except BrokenAnswerError as broken:
-        answer = broken.answer
-        error = await with_log_cause(server, broken.plain, name, begun, "inference", "")
-    else:
-        error = None if answer.is_good else await _error(server, name, request, answer, begun, loaded)
-    predicted = predicted_of(answer, name, payload, loaded, error.cause if error else None, at=time.time())
+    except BrokenAnswerError as told:
+        answer, broken = told.answer, told.plain
+    answered_at = time.time()  # looking for the cause takes its time, too
+    if broken is not None:
+        error = await with_log_cause(server, broken, name, begun, "inference", "")
+    elif not answer.is_good:
+        error = await _error(server, name, request, answer, begun, loaded)
+    predicted = predicted_of(answer, name, payload, loaded, error.cause if error else None, at=answered_at)
     context.emit(predicted)
     if error is not None:
         raise error
