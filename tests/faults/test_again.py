@@ -108,5 +108,5 @@ def test_an_archive_cannot_choose_where_it_is_written(make_folder: MakeFolder, t
     other = make_folder("other", handler="def handle(data, context):\n    return ['other'] * len(data or ())\n")
     other.run("package")
     folder.run("up", str(other.path / "model_store/echo.mar"))
-    assert folder.run("predict", "-d", "1").out == "other\n"
+    assert folder.run("predict", "-d", "1").out == "other"
     assert (folder.path / "model_store/echo.mar").read_bytes() == before
