@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import msgspec
 import pytest
 
@@ -16,6 +17,7 @@ from asteria_tui.state import State, reduce
 from asteria_tui.targets.record import ServerRecord, save_record
 from asteria_tui.targets.server_config import Ports
 from asteria_tui.targets.target import Vitals
+from tests.waiting import until_async
 
 RUNNING = ServerChanged(at=1, state="running", pid=5, memory_bytes=100, cpu_percent=2)
 PORTS = Ports(inference=1, management=2, metrics=3, grpc_inference=4, grpc_management=5)
@@ -160,3 +162,19 @@ def test_load_is_a_share_of_one_core(monkeypatch):
     assert load.added(RUNNING).cpu_percent is None
     load.sample(Vitals(memory_bytes=8, cpu_seconds=2.0), RECORD)
     assert (load.added(RUNNING).cpu_percent, load.added(RUNNING).memory_bytes) == (50, 8)
+
+
+async def test_a_list_of_models_that_is_none_is_said_and_watched_on(rig, monkeypatch):
+    """It ended the screen once."""
+    await rig.up()
+    monkeypatch.setattr(room, "PERIOD", 0)
+    monkeypatch.setattr(room, "PAUSE", 0)
+    rig.server.replies["GET /models"] = lambda _: httpx.Response(200, json={"models": None})
+    task = asyncio.ensure_future(Monitor().run(rig.context))
+    await until_async(lambda: rig.state.server.state == "unwell" or task.done())
+    assert not task.done()
+    assert rig.state.server.reason == "the server's answer is not one of TorchServe"
+    del rig.server.replies["GET /models"]
+    await until_async(lambda: rig.state.server.state == "running" or task.done())
+    assert not task.done()
+    task.cancel()
