@@ -167,8 +167,8 @@ def test_load_is_a_share_of_one_core(monkeypatch):
 async def test_a_list_of_models_that_is_none_is_said_and_watched_on(rig, monkeypatch):
     """It ended the screen once."""
     await rig.up()
-    monkeypatch.setattr(room, "PERIOD", 0)
-    monkeypatch.setattr(room, "PAUSE", 0)
+    for name in ("PERIOD", "PAUSE", "ASK_EVERY"):
+        monkeypatch.setattr(room, name, 0)
     rig.server.replies["GET /models"] = lambda _: httpx.Response(200, json={"models": None})
     task = asyncio.ensure_future(Monitor().run(rig.context))
     await until_async(lambda: rig.state.server.state == "unwell" or task.done())
