@@ -21,6 +21,7 @@ from asteria_tui.targets.server_config import Ports, ServedModel
 
 STATE_FILE = "state.json"
 COPY_FILE = "state.copy.json"
+GITIGNORE, IGNORE_ALL = ".gitignore", b"*\n"
 MAX_TIME = 253402300799.0
 """The last second of the year 9999, in seconds since the epoch."""
 MAX_BYTES = 1 << 20
@@ -104,7 +105,7 @@ def make_state_dir(project: Project) -> Path:
     """`.asteria/server/`, private and git-ignored; raises ConfigError where the project can't be written."""
     try:
         make_dir(project.state_dir)
-        write_file(project.state_dir, ".gitignore", b"*\n")
+        _keep_from_git(project.state_dir)
         return make_dir(project.state_dir, "server")
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -116,6 +117,16 @@ def make_state_dir(project: Project) -> Path:
             detail=error.strerror or str(error),
             hint="the server's state, keys and logs are kept there: make the project folder writable, or copy it",
         ) from error
+
+
+def _keep_from_git(state_dir: Path) -> None:
+    """Written where it is not there: whoever is killed meanwhile leaves a part of it."""
+    try:
+        if read_file(state_dir, GITIGNORE) == IGNORE_ALL:
+            return
+    except OSError:
+        pass  # a link, a folder, or nothing yet
+    write_file(state_dir, GITIGNORE, IGNORE_ALL)
 
 
 def load_record(project: Project) -> ServerRecord | None:
