@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import threading
 from typing import Any
@@ -27,15 +26,6 @@ FIXED = """
 def handle(data, context):
     return data and ["seen" in item for item in data]
 """
-
-
-@pytest.fixture
-def made(tmp_path, monkeypatch):
-    monkeypatch.setenv("TEMP", "")
-    loaded = Loaded(tmp_path)
-    yield loaded
-    loaded.close()
-    gc.unfreeze()
 
 
 @pytest.fixture

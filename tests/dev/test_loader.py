@@ -19,7 +19,6 @@ import pytest
 
 from asteria_tui.dev import loader
 from asteria_tui.dev.loader import Worker, files
-from tests.dev.loading import Loaded
 
 ONE = "def handle(data, context):\n    return data and [1] * len(data)\n"
 TWO = ONE.replace("[1]", "[2]")
@@ -31,15 +30,6 @@ class Handler:
     def handle(self, data, context):
         return [self.value for _ in data]
 """
-
-
-@pytest.fixture
-def made(tmp_path, monkeypatch):
-    monkeypatch.setenv("TEMP", "")
-    loaded = Loaded(tmp_path)
-    yield loaded
-    loaded.close()
-    gc.unfreeze()
 
 
 @pytest.fixture
