@@ -9,11 +9,11 @@ from typing import Literal
 
 import msgspec
 
-from asteria_tui.config import ModelSettings, Project
+from asteria_tui.config import Project
 from asteria_tui.dev import archive, loader
 from asteria_tui.errors import ArchiveError, ConfigError
 from asteria_tui.inference.payload import Payload
-from asteria_tui.state_dir import make_dir, write_file
+from asteria_tui.state_dir import write_file
 from asteria_tui.targets.local.runtime import find_python
 from asteria_tui.targets.record import make_state_dir
 from asteria_tui.targets.server_config import environment
@@ -57,21 +57,23 @@ def debug_command(
         "model": name,
         "mode": mode,
         "batch_size": settings.batch_size,
-        "envelope": _envelope(project, settings),
+        "envelope": project.settings.server.properties.get("service_envelope", ""),
         "breakpoints": [(str(file), line) for file, line in breakpoints],
-        "payloads": [_written(project, name, number, payload) for number, payload in enumerate(payloads)],
+        "payloads": [
+            {
+                "file": str(_written(project, f"{PLACE}/{name}/payload-{number}", payload.content)),
+                "content_type": payload.content_type or "",
+            }
+            for number, payload in enumerate(payloads)
+        ],
     }
-    try:
-        write_file(project.state_dir, f"{PLACE}/{name}/task.json", msgspec.json.encode(task))
-    except OSError as error:
-        raise ArchiveError("cannot write what debug needs", detail=error.strerror or str(error)) from error
+    task_file = _written(project, f"{PLACE}/{name}/task.json", msgspec.json.encode(task))
     seen = environment(inherited, temporary=inherited.get("TMPDIR", ""), logs="", mark="")
     # The loader listens where it has a private folder; nobody talks to this one.
     seen |= {
         "TEMP": "",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(site_packages), seen.get("PYTHONPATH")))),
     }
-    task_file = project.state_dir / PLACE / name / "task.json"
     return Command(arguments=(str(python), str(RUNNER), str(task_file)), environment=seen)
 
 
@@ -86,15 +88,9 @@ def breakpoint_at(project: Project, given: str) -> Breakpoint:
     raise ConfigError(f"there is no file {name}", hint="FILE:LINE, from here or from the project's folder")
 
 
-def _written(project: Project, name: str, number: int, payload: Payload) -> dict[str, str]:
-    place = f"{PLACE}/{name}/payload-{number}"
+def _written(project: Project, place: str, content: bytes) -> Path:
     try:
-        make_dir(project.state_dir, f"{PLACE}/{name}")
-        write_file(project.state_dir, place, payload.content)
+        write_file(project.state_dir, place, content)
     except OSError as error:
         raise ArchiveError("cannot write what debug needs", detail=error.strerror or str(error)) from error
-    return {"file": str(project.state_dir / place), "content_type": payload.content_type or ""}
-
-
-def _envelope(project: Project, settings: ModelSettings) -> str:  # noqa: ARG001 one for the whole server
-    return project.settings.server.properties.get("service_envelope", "")
+    return project.state_dir / place
