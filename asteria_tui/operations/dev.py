@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from asteria_tui.archive import kept
 from asteria_tui.config import ModelSettings, Project
 from asteria_tui.dev import archive, lease
 from asteria_tui.dev.archive import DAY, DevArchive
@@ -22,7 +21,7 @@ from asteria_tui.operations.drain import versions_of
 from asteria_tui.operations.held import sockets_of
 from asteria_tui.operations.ownership import forget_dev
 from asteria_tui.operations.ready import wait_ready
-from asteria_tui.operations.replace import REGISTER_SLACK, load, remember, unload
+from asteria_tui.operations.replace import REGISTER_SLACK, lent, load, remember, unload
 from asteria_tui.operations.samples import Samples
 from asteria_tui.operations.saves import Again, Saves
 from asteria_tui.operations.start import start_server
@@ -240,7 +239,7 @@ async def _ready(
 async def _load_again(server: ServerConnection, name: str, loaded: LoadedModel, settings: ModelSettings) -> None:
     context = server.context
     try:
-        with kept.in_store(context.project, name, loaded.file, loaded.sha256) as file:
+        async with lent(context.project, name, loaded) as file:
             model = ServedModel(name=name, version=loaded.version, file=file, sha256=loaded.sha256, settings=settings)
             await load(server, model)
         remember(context, name, loaded)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 import msgspec
 
 from asteria_tui.archive import kept
 from asteria_tui.archive.stores import unpacked_size
-from asteria_tui.config import ModelSettings
+from asteria_tui.config import ModelSettings, Project
 from asteria_tui.errors import ArchiveError, AsteriaError, ServerError
 from asteria_tui.events import Model, Stage, WarningRaised
 from asteria_tui.operations.base import Context, ServerConnection, stage
@@ -136,9 +136,7 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
         name, project = self.model.name, self.server.context.project
         settings = settings_of(before, self.model.settings)
         begun = time.time()
-        with contextlib.ExitStack() as lent:
-            found = kept.in_store(project, name, before.file, before.sha256)
-            file = await uninterrupted(asyncio.to_thread(lent.enter_context, found))
+        async with lent(project, name, before) as file:
             old = ServedModel(name=name, version=before.version, file=file, sha256=before.sha256, settings=settings)
             await register(self.server, old)
         await wait_ready(self.server, name, before.version, begun, settings.startup_timeout)
@@ -242,6 +240,15 @@ async def register(server: ServerConnection, model: ServedModel) -> None:
                 size = unpacked_size(server.context.project.primary_store / model.file)
                 require_room(server.context.project.state_dir, size, f"the unpacked archive of {model.name}")
         raise
+
+
+@contextlib.asynccontextmanager
+async def lent(project: Project, name: str, loaded: LoadedModel) -> AsyncIterator[str]:
+    """`kept.in_store`, found by a thread; raises ArchiveError."""
+    with contextlib.ExitStack() as stack:
+        found = kept.in_store(project, name, loaded.file, loaded.sha256)
+        # To its end: what is lent is known to the stack then.
+        yield await uninterrupted(asyncio.to_thread(stack.enter_context, found))
 
 
 async def unload(server: ServerConnection, name: str, versions: Collection[str] | None = None) -> None:

@@ -17,9 +17,8 @@ from asteria_tui.operations import drain
 from asteria_tui.operations.base import Context, ServerConnection, open_watch, stage
 from asteria_tui.operations.checks import Plan, require
 from asteria_tui.operations.ready import wait_ready
-from asteria_tui.operations.replace import settings_of
+from asteria_tui.operations.replace import lent, settings_of
 from asteria_tui.operations.status import server_running, warn_of_damage
-from asteria_tui.process import uninterrupted
 from asteria_tui.targets.record import ServerRecord, adopt_record, load_record, save_record
 from asteria_tui.targets.registry import open_target
 from asteria_tui.targets.server_config import ServedModel
@@ -173,15 +172,13 @@ async def _start_former(context: Context, former: Former) -> None:
     target = open_target(project, before.target)
     begun = time.time()
     models = []
-    with contextlib.ExitStack() as lent:
+    async with contextlib.AsyncExitStack() as stack:
         for name, loaded in before.models.items():
             # A model of asteria.toml that was added while the server ran is not in the settings of its start.
             known = before.settings.models.get(name) or context.project.settings.models.get(name, ModelSettings())
             served_with = settings_of(loaded, known)
             try:
-                found = kept.in_store(project, name, loaded.file, loaded.sha256)
-                # To its end: what is lent is known to `lent` then.
-                file = await uninterrupted(asyncio.to_thread(lent.enter_context, found))
+                file = await stack.enter_async_context(lent(project, name, loaded))
             except ArchiveError as error:
                 context.emit(WarningRaised(text=error.title))
                 continue
